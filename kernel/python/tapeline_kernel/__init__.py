@@ -1,0 +1,1 @@
+"""What Tapeline does once per message, in Rust: route, normalise, encode."""

@@ -1,0 +1,100 @@
+"""What Tapeline does once per message, in Rust: route, normalise, encode."""
+
+from collections.abc import Sequence
+from typing import Literal, final
+
+class SpecError(ValueError):
+    """A spec the kernel cannot compile; the text names the place."""
+
+class BatchError(ValueError):
+    """Bytes that are not a SubscribeResponse of this contract."""
+
+@final
+class Router:
+    """Puts frames on channels and encodes them into batches; one for each provider and instance.
+
+    `routing` is `tapeline.spec.encode` of a `Routing`; `epoch` is ns since the Unix epoch.
+    """
+
+    def __init__(self, routing: bytes, provider: str, instance: str, epoch: int) -> None: ...
+    def push(
+        self, connection: int, stamps: Sequence[int], frames: Sequence[bytes]
+    ) -> list[tuple[int, bytes]]:
+        """Routes frames into the open batch; returns (place, frame) of those no route takes: control or unknown."""
+    def inject(self, channel: str, schema: str, ts_recv: int, connection: int, payload: bytes) -> int:
+        """Puts a payload the caller has already routed (a REST answer, a session event) into the open batch; its sequence."""
+    def take(self) -> tuple[int, int, bytes] | None:
+        """Closes the open batch: first and last sequence and an encoded SubscribeResponse; None where it is empty."""
+    @property
+    def next_sequence(self) -> int:
+        """The sequence the next payload will carry; the first of an epoch is 1."""
+    @property
+    def open_payloads(self) -> int: ...
+    @property
+    def open_bytes(self) -> int: ...
+
+@final
+class Event:
+    """Something a person or a metric should know of; never one per ordinary payload."""
+
+    kind: Literal["reject", "excluded", "gap", "resync", "recovered", "checksum", "inferred", "collision", "rounded", "stale", "lost"]
+    """`resync` asks for a RequestResync of `channel`; `lost` is a Gap of the stream itself."""
+    channel: str
+    symbol: str
+    reason: str
+    sequence: int
+    """The payload's place in the raw stream."""
+    from_id: int
+    """The venue's ids missing, both inclusive, where they are known; else 0."""
+    to_id: int
+    sample: bytes
+    """The first bytes of a rejected payload."""
+
+@final
+class Output:
+    """What one batch became."""
+
+    data: bytes
+    """Sink `resp`: RESP commands for one write. Sink `dbn`: DBN records back to back, in order of emission."""
+    commands: int
+    """Replies to expect from Redis for `data`."""
+    payloads: int
+    records: int
+    sidecar: bytes
+    """Sink `dbn` only: one 64-byte row a record, see `SIDECAR`."""
+    events: list[Event]
+    epoch: int
+    first: int
+    last: int
+    """Sequences covered (of a Gap too)."""
+    oldest_ts_recv: int
+    """The smallest ts_recv in the batch; 0 where it holds none."""
+
+SIDECAR: list[tuple[str, str]]
+"""Columns of the sidecar as numpy dtype fields: offset u8 (of the record in data), sequence u8 (of the payload in the raw
+stream), venue_id u8 (full-width id), price_mantissa i8, size_mantissa i8, price_decimals u1, size_decimals u1, schema u1,
+flags u1 (1: price given, 2: size given), channel u4 (index in Normalizer.channels()), padding."""
+
+@final
+class Normalizer:
+    """Turns raw batches of one provider and instance into DBN.
+
+    `meaning` is `tapeline.spec.encode` of a `Meaning`.
+    """
+
+    def __init__(
+        self, meaning: bytes, provider: str, instance: str, sink: Literal["resp", "dbn"] = "resp"
+    ) -> None: ...
+    def normalize(self, response: bytes) -> Output:
+        """One encoded SubscribeResponse (batch or gap) in, what is to be published out. Raises BatchError."""
+    def flush(self, all: bool = False) -> tuple[bytes, int]:
+        """RESP commands, and their number, that bring late-join keys and checkpoint up to date with what has changed since the last flush (or all of it)."""
+    def restore(self, fields: dict[bytes, bytes]) -> int:
+        """Takes the checkpoint hash's fields back in; the position to resume from (0: none). Publishing stays off up to `published`, if it was given as field `published`."""
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Running totals: records by schema, rejected by reason, excluded by reason, links {ok, broken}, checksums {ok, bad}, books {resyncs, buffered, stale}, instruments {known, inferred}, sizes {rounded, capped}, payloads {total, data}."""
+    def channels(self) -> list[tuple[str, str]]:
+        """(channel id, schema) of published channels, by the sidecar's index."""
+    def symbols(self) -> dict[int, str]:
+        """instrument_id → raw symbol."""
+

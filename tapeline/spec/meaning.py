@@ -1,0 +1,400 @@
+"""The language of a venue's meaning half: which message is which, where its values stand, how its book is proved.
+
+Paths are those of `routing.Match`. Inside a message with `each`, a path that starts with a dot belongs to the entry,
+any other to the payload; without `each` both are the payload's. The kernel compiles a `Meaning` once into a plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from tapeline.schemas import Schema
+from tapeline.spec.routing import Match
+
+
+class TimeUnit(Enum):
+    """How a time is written."""
+
+    SECONDS = "s"
+    MILLIS = "ms"
+    MICROS = "us"
+    NANOS = "ns"
+    ISO = "iso"
+    """RFC 3339 with 0 to 9 fractional digits."""
+    BY_DIGITS = "digits"
+    """Integer of 10, 13, 16 or 19 digits: s, ms, µs or ns (a venue that lets the client choose)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """Where a time stands; one that is absent, null, zero or before 1970 counts as not given (then `ts_recv` is taken)."""
+
+    path: str
+    unit: TimeUnit
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Where a side stands and which words mean buy and sell, as the **aggressor** (or, of an order, its own side).
+
+    A maker's side is written with the words swapped.
+    """
+
+    path: str
+    buy: tuple[str, ...]
+    sell: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSymbol:
+    """How a symbol is read from a channel id where the payload does not carry it.
+
+    The id is split at `separator`; pieces `first` to `last` (inclusive, negative from the end) are joined again.
+    """
+
+    separator: str
+    first: int
+    last: int
+    upper: bool = False
+
+
+class Levels(Enum):
+    """How the levels of a book side are coded."""
+
+    PAIR = "pair"
+    """`[price, size, …]`: size is the level's new size, zero deletes."""
+    ACTION = "action"
+    """`[action, price, size]` with action new, change or delete."""
+    OBJECT = "object"
+    """Objects; `keys` names price and size."""
+    SIDED = "sided"
+    """`[side, price, size]` in one array for both sides; `keys` names the words for bid and ask."""
+    ORDER = "order"
+    """`[price, size, order id]`: single orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelList:
+    """Where an array of levels stands and how it is coded. An absent array is an empty one."""
+
+    path: str
+    coding: Levels = Levels.PAIR
+    keys: tuple[str, ...] = ()
+
+
+class LinkRule(Enum):
+    """What must hold between a message and the one before it."""
+
+    NONE = "none"
+    NEXT = "next"
+    """`first == last + 1` (a counter, or a range that follows on)."""
+    BACK = "back"
+    """`previous == last`."""
+    RISING = "rising"
+    """`last` only grows; no loss proof."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """A message's own sequence: `last` is its id; `first` where it spans a range; `previous` where it links back."""
+
+    last: str
+    first: str | None = None
+    previous: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One trade. `id` becomes `sequence` (low 32 bits) and, with `link`, is checked for holes at full width."""
+
+    symbol: str | None
+    price: str
+    size: str
+    side: Side
+    time: Time
+    id: str | None = None
+    sent: Time | None = None
+    link: LinkRule = LinkRule.NONE
+    exclude: tuple[tuple[str, Match], ...] = ()
+    """Pairs of a reason and a condition: such trades are counted as excluded, not published."""
+    schema: Schema = Schema.TRADES
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Top of book. A side that is absent, null or zero is published as undefined price and size 0."""
+
+    symbol: str | None
+    bid: str
+    bid_size: str
+    ask: str
+    ask_size: str
+    time: Time | None
+    sequence: str | None = None
+    sent: Time | None = None
+    schema: Schema = Schema.MBP_1
+
+
+@dataclass(frozen=True, slots=True)
+class BookLevels:
+    """A message of an L2 book: a snapshot (replaces the book) or a delta.
+
+    With `Levels.SIDED` only `bids` is given and holds both sides. `checksum` names the value that proves the book
+    after this message. `book` names the entry of `Mapping.books` it belongs to.
+    """
+
+    symbol: str | None
+    bids: LevelList
+    asks: LevelList | None
+    snapshot: bool
+    book: str
+    time: Time | None = None
+    sent: Time | None = None
+    ids: Ids | None = None
+    checksum: str | None = None
+    schema: Schema = Schema.MBO
+
+
+class OrderEvent(Enum):
+    """What happens to a resting order."""
+
+    OPEN = "open"
+    """It rests from now on with `size` left."""
+    CHANGE = "change"
+    """Its size is now `size`."""
+    DONE = "done"
+    """It has left the book."""
+    MATCH = "match"
+    """`size` of it was taken; published as trade, fill and modify or cancel."""
+    NONE = "none"
+    """Nothing in the book changes, but the message counts in the sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookOrder:
+    """An event of an L3 book. `side` is the resting order's."""
+
+    symbol: str | None
+    event: OrderEvent
+    book: str
+    order_id: str | None = None
+    price: str | None = None
+    size: str | None = None
+    side: Side | None = None
+    time: Time | None = None
+    ids: Ids | None = None
+    schema: Schema = Schema.MBO
+
+
+@dataclass(frozen=True, slots=True)
+class BookTop:
+    """A full top-N book each time, published as MBP_10."""
+
+    symbol: str | None
+    bids: LevelList
+    asks: LevelList
+    time: Time | None = None
+    sequence: str | None = None
+    schema: Schema = Schema.MBP_10
+
+
+class StatValue(Enum):
+    """Which field of a STATISTICS record a value goes to."""
+
+    PRICE = "price"
+    """`price`, scaled 1e-9 (also rates and volatilities)."""
+    QUANTITY = "quantity"
+    """`quantity`, in the instrument's lots."""
+    TIME_MS = "time_ms"
+    """`ts_ref`, from milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One statistic; absent or null publishes nothing. `type` is the DBN stat_type (20000 and up are ours)."""
+
+    type: int
+    path: str
+    value: StatValue = StatValue.PRICE
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The statistics of one message."""
+
+    symbol: str | None
+    time: Time | None
+    stats: tuple[Stat, ...]
+    schema: Schema = Schema.STATISTICS
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A candle, published when `closed` holds (always, where it is empty). `start` becomes `ts_event`."""
+
+    symbol: str | None
+    start: Time
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    closed: tuple[Match, ...] = ()
+    schema: Schema = Schema.OHLCV_1M
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A venue's word for something, and ours: `("PERPETUAL", "F")`."""
+
+    venue: str
+    ours: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """An instrument list's entry. Paths may select in arrays: `filters[filterType=LOT_SIZE].stepSize`.
+
+    `size_decimals` and `price_decimals` give a step as a number of decimals where the venue does so.
+    `kind` maps to DBN's instrument_class by `kinds` (default `kind_default`). `unit` is what a size counts.
+    """
+
+    symbol: str
+    price_step: str | None = None
+    price_decimals: str | None = None
+    size_step: str | None = None
+    size_decimals: str | None = None
+    max_size: str | None = None
+    base: str | None = None
+    quote: str | None = None
+    settle: str | None = None
+    unit: str | None = None
+    kind: str | None = None
+    kinds: tuple[Word, ...] = ()
+    kind_default: str = "X"
+    expiry: Time | None = None
+    activation: Time | None = None
+    strike: str | None = None
+    multiplier: str | None = None
+    schema: Schema = Schema.DEFINITION
+
+
+Emit = Trade | Quote | BookLevels | BookOrder | BookTop | Statistics | Bar | Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One kind of message: how it is told apart, and what it gives.
+
+    `channel` is a glob on the channel id, `when` are conditions on the payload; the first message that fits counts.
+    With `each` the emits are made for every entry of that array (`.` is the payload itself, an array). A message with no emits is excluded on purpose, and
+    `excluded` says why.
+    """
+
+    name: str
+    emits: tuple[Emit, ...]
+    channel: str = "*"
+    when: tuple[Match, ...] = ()
+    each: str | None = None
+    excluded: str = ""
+
+
+class SnapshotFrom(Enum):
+    """Where a book's snapshot comes from."""
+
+    STREAM = "stream"
+    """In the stream, before the deltas and after a new subscription."""
+    REQUEST = "request"
+    """By request; deltas are buffered and joined to it."""
+
+
+class Discard(Enum):
+    """Which buffered deltas are older than a requested snapshot."""
+
+    LAST_AT_OR_BELOW = "last<=snapshot"
+    LAST_BELOW = "last<snapshot"
+
+
+class Join(Enum):
+    """How the first kept delta meets a requested snapshot (any of the rules given)."""
+
+    SPANS_NEXT = "first<=snapshot+1<=last"
+    SPANS = "first<=snapshot<=last"
+    PREVIOUS_IS = "previous==snapshot"
+    FIRST_IS_NEXT = "first==snapshot+1"
+
+
+class ChecksumText(Enum):
+    """How a level's numbers become the checksum's text."""
+
+    DIGITS = "digits"
+    """Digits as sent, without the dot and without leading zeros."""
+    RAW = "raw"
+    """As sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """CRC32 over the top of the book.
+
+    `interleaved`: bid, ask, bid, … else all asks, then all bids. `separator` stands between values. `signed`: int32.
+    """
+
+    depth: int
+    text: ChecksumText
+    interleaved: bool = False
+    separator: str = ""
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """How one of the venue's books is kept right.
+
+    `link` is checked on every delta at full width. `no_change`: a delta with `previous == last` links although nothing
+    moved. `depth` truncates after each message. `unverified` books have neither link nor checksum.
+    """
+
+    name: str
+    snapshot: SnapshotFrom
+    link: LinkRule
+    discard: Discard = Discard.LAST_AT_OR_BELOW
+    join: tuple[Join, ...] = ()
+    no_change: bool = False
+    depth_from: tuple[tuple[str, int], ...] = ()
+    """Truncation by the channel's subscription: pairs of a channel glob and a depth; none: not truncated."""
+    checksum: Checksum | None = None
+    per_order: bool = False
+    max_buffered: int = 10_000
+    """Deltas kept while a requested snapshot is awaited; beyond it the oldest are dropped, counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """What messages mean from `since` (inclusive) to `until` (exclusive), RFC 3339 dates of `ts_recv`; empty: unbounded."""
+
+    messages: tuple[Message, ...]
+    books: tuple[Book, ...] = ()
+    since: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a venue's messages mean.
+
+    `number` is the venue's own, fixed for ever (publisher_id = 60000 + 4 × number + instance). `default_lot` is the size
+    of a lot for an instrument of which neither a definition nor a book snapshot is known. `channel_symbol` rules are
+    tried by the glob they come with.
+    """
+
+    number: int
+    default_lot: str
+    exchange: str
+    """Up to four letters for the definition's `exchange`."""
+    mappings: tuple[Mapping, ...]
+    channel_symbols: tuple[tuple[str, ChannelSymbol], ...] = ()
+    symbol_aliases: tuple[tuple[str, str], ...] = ()
+    collisions: tuple[tuple[str, int], ...] = ()
+    """Instrument ids set by hand where two raw symbols hash alike."""

@@ -1,0 +1,1 @@
+"""What users type: every module beside `main` is one command of `tapeline`."""

@@ -1,0 +1,47 @@
+"""What several rooms' tests need: the recordings, a real Redis."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of real captures; a test that wants it is skipped where there is none, but fails in CI."""
+    folder = Path(os.environ.get("TAPELINE_RECORDINGS") or REPOSITORY.parent / "shared" / "recordings")
+    if folder.is_dir():
+        return folder
+    words = "no recordings: set TAPELINE_RECORDINGS to the folder of real captures"
+    if os.environ.get("CI", "").lower() in {"1", "true"}:
+        pytest.fail(f"{words}; CI must have them")
+    pytest.skip(words)
+
+
+@pytest.fixture(scope="session")
+def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from tapeline.redis_server import start_redis
+
+    running = start_redis(tmp_path_factory.mktemp("redis"))
+    try:
+        yield running.url
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> str:
+    """The URL of a real Redis server, empty at the start of the test."""
+    place = urlsplit(_redis_server)
+    with socket.create_connection((place.hostname or "127.0.0.1", place.port or 6379), timeout=10) as client:
+        client.sendall(b"FLUSHALL\r\n")
+        answer = client.recv(64)
+    assert answer == b"+OK\r\n", answer
+    return _redis_server

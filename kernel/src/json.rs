@@ -1,0 +1,742 @@
+//! Finds the values a plan asks for in one pass over a JSON payload, and checks the whole payload's grammar on the way.
+//!
+//! Values are not decoded: a slot holds where a value's text stands, so numbers keep every digit they were sent with.
+
+use std::fmt;
+
+/// How deep containers may nest; venues stay under ten.
+const MAX_DEPTH: u32 = 64;
+
+/// What kind of JSON value a slot found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// The path was not in the payload.
+    #[default]
+    Absent,
+    /// A string without escapes; the span is its inside.
+    Text,
+    /// A string with at least one backslash; the span is its inside, still escaped.
+    Escaped,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// `null`.
+    Null,
+    /// An object, with its braces.
+    Object,
+    /// An array, with its brackets.
+    Array,
+}
+
+/// Where a value stands in the payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Value {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Value {
+    /// The value's text within `payload`; empty where it is absent.
+    #[inline]
+    pub fn of<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        payload.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// Whether the path was there with something other than null.
+    #[inline]
+    pub fn given(&self) -> bool {
+        !matches!(self.kind, Kind::Absent | Kind::Null)
+    }
+}
+
+/// Why a payload is not the JSON it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonError {
+    /// It ends in the middle.
+    Truncated,
+    /// Its grammar is broken at a byte.
+    Syntax(u32),
+    /// It nests deeper than any venue does.
+    TooDeep,
+    /// It is not UTF-8.
+    Utf8,
+    /// It is longer than 4 GiB.
+    TooLong,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JsonError::Truncated => f.write_str("truncated"),
+            JsonError::Syntax(at) => write!(f, "syntax at byte {at}"),
+            JsonError::TooDeep => f.write_str("nested too deep"),
+            JsonError::Utf8 => f.write_str("not UTF-8"),
+            JsonError::TooLong => f.write_str("too long"),
+        }
+    }
+}
+
+/// Up to three columns of an array of rows, such as the levels of a book side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Rows are arrays: the first three items.
+    Places,
+    /// Rows are objects: the values of these keys.
+    Keys(Vec<Box<[u8]>>),
+}
+
+/// The columns found in one row.
+pub type Row = [Value; 3];
+
+#[derive(Debug, Default)]
+struct Node {
+    slot: Option<u16>,
+    rows: Option<(u16, Option<Columns>)>,
+    keys: Vec<(Box<[u8]>, u32)>,
+    items: Vec<(i32, u32)>,
+}
+
+/// The paths a plan asks for, as a tree over keys and array places.
+#[derive(Debug)]
+pub struct Tree {
+    nodes: Vec<Node>,
+    slots: u16,
+    rows: u16,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()], slots: 0, rows: 0 }
+    }
+}
+
+impl Tree {
+    /// Adds a path (`params.channel`, `data.0.symbol`, `-1`, `.` for the whole payload) and gives its slot; the same path, the same slot.
+    pub fn slot(&mut self, path: &str) -> u16 {
+        let node = self.node(path);
+        if let Some(slot) = self.nodes[node].slot {
+            return slot;
+        }
+        let slot = self.slots;
+        self.slots += 1;
+        self.nodes[node].slot = Some(slot);
+        slot
+    }
+
+    /// Adds a path whose array is read as rows, and gives the number of its row list.
+    pub fn rows(&mut self, path: &str, columns: Columns) -> u16 {
+        let node = self.node(path);
+        if let Some((rows, Some(known))) = &self.nodes[node].rows {
+            if *known == columns {
+                return *rows;
+            }
+        }
+        let rows = self.rows;
+        self.rows += 1;
+        self.nodes[node].rows = Some((rows, Some(columns)));
+        rows
+    }
+
+    /// How many slots a scan needs.
+    pub fn slot_count(&self) -> usize {
+        usize::from(self.slots)
+    }
+
+    /// How many row lists a scan needs.
+    pub fn row_lists(&self) -> usize {
+        usize::from(self.rows)
+    }
+
+    fn node(&mut self, path: &str) -> usize {
+        let mut at = 0usize;
+        for piece in path.split('.').filter(|piece| !piece.is_empty()) {
+            at = match piece.parse::<i32>() {
+                Ok(place) => match self.nodes[at].items.iter().find(|(known, _)| *known == place) {
+                    Some((_, node)) => *node as usize,
+                    None => {
+                        let node = self.grow();
+                        self.nodes[at].items.push((place, node as u32));
+                        node
+                    }
+                },
+                Err(_) => match self.nodes[at].keys.iter().find(|(known, _)| **known == *piece.as_bytes()) {
+                    Some((_, node)) => *node as usize,
+                    None => {
+                        let node = self.grow();
+                        self.nodes[at].keys.push((piece.as_bytes().into(), node as u32));
+                        node
+                    }
+                },
+            };
+        }
+        at
+    }
+
+    fn grow(&mut self) -> usize {
+        self.nodes.push(Node::default());
+        self.nodes.len() - 1
+    }
+
+    /// Scans the whole payload into `found`; strict about grammar everywhere, also in values nobody asked for.
+    pub fn scan(&self, payload: &[u8], found: &mut Found) -> Result<(), JsonError> {
+        self.scan_until(payload, found, 0)
+    }
+
+    /// Like `scan`, but stops as soon as every slot in the bit mask `goal` (slots 0 to 63; 0: none) has been found.
+    pub fn scan_until(&self, payload: &[u8], found: &mut Found, goal: u64) -> Result<(), JsonError> {
+        found.reset(self);
+        if payload.len() >= u32::MAX as usize {
+            return Err(JsonError::TooLong);
+        }
+        if std::str::from_utf8(payload).is_err() {
+            return Err(JsonError::Utf8);
+        }
+        let mut scan = Scan { b: payload, at: 0, tree: self, found, goal, missing: goal };
+        scan.space();
+        match scan.value(0, 0) {
+            Ok(_) => {}
+            Err(Stop::Goal) => return Ok(()),
+            Err(Stop::Error(error)) => return Err(error),
+        }
+        scan.space();
+        if scan.at < payload.len() {
+            return Err(JsonError::Syntax(scan.at as u32));
+        }
+        Ok(())
+    }
+}
+
+/// What a scan found; kept and used again from payload to payload.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// One value a slot.
+    pub slots: Vec<Value>,
+    /// The rows of each row list.
+    pub rows: Vec<Vec<Row>>,
+}
+
+impl Found {
+    fn reset(&mut self, tree: &Tree) {
+        self.slots.clear();
+        self.slots.resize(tree.slot_count(), Value::default());
+        if self.rows.len() != tree.row_lists() {
+            self.rows.resize_with(tree.row_lists(), Vec::new);
+        }
+        for rows in &mut self.rows {
+            rows.clear();
+        }
+    }
+}
+
+enum Stop {
+    Goal,
+    Error(JsonError),
+}
+
+impl From<JsonError> for Stop {
+    fn from(error: JsonError) -> Self {
+        Stop::Error(error)
+    }
+}
+
+struct Scan<'a> {
+    b: &'a [u8],
+    at: usize,
+    tree: &'a Tree,
+    found: &'a mut Found,
+    goal: u64,
+    missing: u64,
+}
+
+impl<'a> Scan<'a> {
+    #[inline]
+    fn peek(&self) -> Result<u8, JsonError> {
+        self.b.get(self.at).copied().ok_or(JsonError::Truncated)
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.b.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn syntax<T>(&self) -> Result<T, JsonError> {
+        Err(if self.at >= self.b.len() { JsonError::Truncated } else { JsonError::Syntax(self.at as u32) })
+    }
+
+    #[inline]
+    fn value(&mut self, node: usize, depth: u32) -> Result<Value, Stop> {
+        let tree = self.tree;
+        let here = &tree.nodes[node];
+        let start = self.at;
+        let value = match self.peek()? {
+            b'{' if !here.keys.is_empty() => self.object(here, depth)?,
+            b'[' if here.rows.is_some() => self.row_list(here, depth)?,
+            b'[' if !here.items.is_empty() => self.array(here, depth)?,
+            _ => self.skip(depth)?,
+        };
+        let _ = start;
+        if let Some(slot) = here.slot {
+            self.found.slots[usize::from(slot)] = value;
+            if self.goal != 0 && slot < 64 {
+                self.missing &= !(1u64 << slot);
+                if self.missing == 0 {
+                    return Err(Stop::Goal);
+                }
+            }
+        }
+        Ok(value)
+    }
+
+    fn object(&mut self, here: &'a Node, depth: u32) -> Result<Value, Stop> {
+        let start = self.at;
+        if depth >= MAX_DEPTH {
+            return Err(JsonError::TooDeep.into());
+        }
+        self.at += 1;
+        self.space();
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Ok(self.spanned(start, Kind::Object));
+        }
+        loop {
+            let key = self.string()?;
+            self.colon()?;
+            let text = key.of(self.b);
+            match here.keys.iter().find(|(known, _)| **known == *text) {
+                Some((_, child)) => {
+                    self.value(*child as usize, depth + 1)?;
+                }
+                None => {
+                    self.skip(depth + 1)?;
+                }
+            }
+            if self.next_or(b'}')? {
+                return Ok(self.spanned(start, Kind::Object));
+            }
+        }
+    }
+
+    fn array(&mut self, here: &'a Node, depth: u32) -> Result<Value, Stop> {
+        let start = self.at;
+        if depth >= MAX_DEPTH {
+            return Err(JsonError::TooDeep.into());
+        }
+        let from_end = here.items.iter().any(|(place, _)| *place < 0);
+        let mut ends: Vec<usize> = Vec::new();
+        self.at += 1;
+        self.space();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Ok(self.spanned(start, Kind::Array));
+        }
+        let mut place = 0i32;
+        loop {
+            if from_end {
+                ends.push(self.at);
+            }
+            match here.items.iter().find(|(known, _)| *known == place) {
+                Some((_, child)) => {
+                    self.value(*child as usize, depth + 1)?;
+                }
+                None => {
+                    self.skip(depth + 1)?;
+                }
+            }
+            place = place.saturating_add(1);
+            if self.next_or(b']')? {
+                break;
+            }
+        }
+        let after = self.at;
+        for (known, child) in here.items.iter().filter(|(known, _)| *known < 0) {
+            let back = known.unsigned_abs() as usize;
+            if let Some(at) = ends.len().checked_sub(back).and_then(|index| ends.get(index)) {
+                self.at = *at;
+                self.value(*child as usize, depth + 1)?;
+            }
+        }
+        self.at = after;
+        Ok(self.spanned(start, Kind::Array))
+    }
+
+    fn row_list(&mut self, here: &'a Node, depth: u32) -> Result<Value, Stop> {
+        let start = self.at;
+        let Some((list, Some(columns))) = &here.rows else { return Ok(self.skip(depth)?) };
+        let mut rows = std::mem::take(&mut self.found.rows[usize::from(*list)]);
+        let result = self.read_rows(columns, &mut rows, depth);
+        self.found.rows[usize::from(*list)] = rows;
+        result?;
+        Ok(self.spanned(start, Kind::Array))
+    }
+
+    fn read_rows(&mut self, columns: &Columns, rows: &mut Vec<Row>, depth: u32) -> Result<(), JsonError> {
+        if depth + 2 >= MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        self.at += 1;
+        self.space();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let mut row: Row = [Value::default(); 3];
+            match (self.peek()?, columns) {
+                (b'[', Columns::Places) => self.row_places(&mut row, depth + 1)?,
+                (b'{', Columns::Keys(keys)) => self.row_keys(keys, &mut row, depth + 1)?,
+                _ => return Err(JsonError::Syntax(self.at as u32)),
+            }
+            rows.push(row);
+            if self.next_or(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    #[inline]
+    fn row_places(&mut self, row: &mut Row, depth: u32) -> Result<(), JsonError> {
+        self.at += 1;
+        self.space();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Ok(());
+        }
+        let mut place = 0;
+        loop {
+            let value = self.skip(depth + 1)?;
+            if let Some(cell) = row.get_mut(place) {
+                *cell = value;
+            }
+            place += 1;
+            if self.next_or(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn row_keys(&mut self, keys: &[Box<[u8]>], row: &mut Row, depth: u32) -> Result<(), JsonError> {
+        self.at += 1;
+        self.space();
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let key = self.string()?;
+            self.colon()?;
+            let value = self.skip(depth + 1)?;
+            let text = key.of(self.b);
+            if let Some(cell) = keys.iter().position(|known| **known == *text).and_then(|place| row.get_mut(place)) {
+                *cell = value;
+            }
+            if self.next_or(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<(), JsonError> {
+        if self.b.get(self.at) != Some(&b':') {
+            self.space();
+            if self.peek()? != b':' {
+                return self.syntax();
+            }
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    /// Takes a comma (and says false) or the closing byte (and says true).
+    #[inline]
+    fn next_or(&mut self, close: u8) -> Result<bool, JsonError> {
+        self.space();
+        let byte = self.peek()?;
+        if byte == b',' {
+            self.at += 1;
+            self.space();
+            return Ok(false);
+        }
+        if byte == close {
+            self.at += 1;
+            return Ok(true);
+        }
+        self.syntax()
+    }
+
+    #[inline]
+    fn spanned(&self, start: usize, kind: Kind) -> Value {
+        Value { start: start as u32, end: self.at as u32, kind }
+    }
+
+    fn skip(&mut self, depth: u32) -> Result<Value, JsonError> {
+        let start = self.at;
+        match self.peek()? {
+            b'"' => self.string(),
+            b'-' | b'0'..=b'9' => self.number(),
+            b'{' => self.skip_object(depth),
+            b'[' => self.skip_array(depth),
+            b't' => self.literal(b"true", Kind::Bool),
+            b'f' => self.literal(b"false", Kind::Bool),
+            b'n' => self.literal(b"null", Kind::Null),
+            _ => Err(JsonError::Syntax(start as u32)),
+        }
+    }
+
+    fn skip_object(&mut self, depth: u32) -> Result<Value, JsonError> {
+        let start = self.at;
+        if depth >= MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        self.at += 1;
+        self.space();
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Ok(self.spanned(start, Kind::Object));
+        }
+        loop {
+            self.string()?;
+            self.colon()?;
+            self.skip(depth + 1)?;
+            if self.next_or(b'}')? {
+                return Ok(self.spanned(start, Kind::Object));
+            }
+        }
+    }
+
+    fn skip_array(&mut self, depth: u32) -> Result<Value, JsonError> {
+        let start = self.at;
+        if depth >= MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        self.at += 1;
+        self.space();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Ok(self.spanned(start, Kind::Array));
+        }
+        loop {
+            self.skip(depth + 1)?;
+            if self.next_or(b']')? {
+                return Ok(self.spanned(start, Kind::Array));
+            }
+        }
+    }
+
+    fn literal(&mut self, word: &[u8], kind: Kind) -> Result<Value, JsonError> {
+        let start = self.at;
+        for expected in word {
+            if self.peek()? != *expected {
+                return self.syntax();
+            }
+            self.at += 1;
+        }
+        Ok(self.spanned(start, kind))
+    }
+
+    #[inline]
+    fn string(&mut self) -> Result<Value, JsonError> {
+        if self.peek()? != b'"' {
+            return self.syntax();
+        }
+        let start = self.at + 1;
+        let mut at = start;
+        let mut kind = Kind::Text;
+        loop {
+            at = plain_until(self.b, at);
+            match self.b.get(at) {
+                Some(b'"') => {
+                    self.at = at + 1;
+                    return Ok(Value { start: start as u32, end: at as u32, kind });
+                }
+                Some(b'\\') => {
+                    kind = Kind::Escaped;
+                    at = self.escape(at)?;
+                }
+                Some(_) => return Err(JsonError::Syntax(at as u32)),
+                None => return Err(JsonError::Truncated),
+            }
+        }
+    }
+
+    /// The place after the escape that starts at `at`.
+    fn escape(&self, at: usize) -> Result<usize, JsonError> {
+        match self.b.get(at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+            Some(b'u') => {
+                for offset in 2..6 {
+                    match self.b.get(at + offset) {
+                        Some(byte) if byte.is_ascii_hexdigit() => {}
+                        Some(_) => return Err(JsonError::Syntax((at + offset) as u32)),
+                        None => return Err(JsonError::Truncated),
+                    }
+                }
+                Ok(at + 6)
+            }
+            Some(_) => Err(JsonError::Syntax((at + 1) as u32)),
+            None => Err(JsonError::Truncated),
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.b.get(self.at) {
+            self.at += 1;
+        }
+        if self.at == start {
+            return self.syntax();
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<Value, JsonError> {
+        let start = self.at;
+        if self.b.get(self.at) == Some(&b'-') {
+            self.at += 1;
+        }
+        if self.peek()? == b'0' {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.b.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.b.get(self.at) {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.b.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(self.spanned(start, Kind::Number))
+    }
+}
+
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The next quote, backslash or control byte at or after `at`, eight bytes at a time; the length where there is none.
+#[inline]
+fn plain_until(b: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = b.get(at..at + 8) {
+        let mut word = [0u8; 8];
+        word.copy_from_slice(chunk);
+        let w = u64::from_le_bytes(word);
+        let quote = w ^ (LOW * 0x22);
+        let slash = w ^ (LOW * 0x5c);
+        let hits = (quote.wrapping_sub(LOW) & !quote)
+            | (slash.wrapping_sub(LOW) & !slash)
+            | (w.wrapping_sub(LOW * 0x20) & !w);
+        let hits = hits & HIGH;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(byte) = b.get(at) {
+        if matches!(byte, b'"' | b'\\' | 0..=0x1f) {
+            return at;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The text of a string's inside with its escapes resolved; a lone surrogate becomes U+FFFD.
+pub fn unescape(inside: &[u8]) -> String {
+    let mut quoted = Vec::with_capacity(inside.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(inside);
+    quoted.push(b'"');
+    match serde_json::from_slice::<String>(&quoted) {
+        Ok(text) => text,
+        Err(_) => String::from_utf8_lossy(inside).replace('\\', "\u{fffd}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(paths: &[&str], payload: &str) -> Result<Vec<String>, JsonError> {
+        let mut tree = Tree::default();
+        let slots: Vec<u16> = paths.iter().map(|path| tree.slot(path)).collect();
+        let mut found = Found::default();
+        tree.scan(payload.as_bytes(), &mut found)?;
+        Ok(slots
+            .iter()
+            .map(|slot| {
+                let value = found.slots[usize::from(*slot)];
+                format!("{:?} {}", value.kind, String::from_utf8_lossy(value.of(payload.as_bytes())))
+            })
+            .collect())
+    }
+
+    #[test]
+    fn finds_nested_values_and_keeps_their_text() {
+        let payload = r#"{"stream":"a@b","data":{"p":"1.50","m":true,"q":[1,2.50,{"x":null}]} }"#;
+        let found = find(&["stream", "data.p", "data.m", "data.q.1", "data.q.2.x", "data.q.-3", "no"], payload);
+        assert_eq!(
+            found,
+            Ok(["Text a@b", "Text 1.50", "Bool true", "Number 2.50", "Null null", "Number 1", "Absent "]
+                .map(String::from)
+                .to_vec())
+        );
+    }
+
+    #[test]
+    fn broken_payloads_are_errors() {
+        for payload in [
+            "", "{", "{\"a\"", "{\"a\":}", "{\"a\":1,}", "[1 2]", "{\"a\":01}", "{\"a\":1}x", "\"\u{1}\"", "{\"a\":tru}",
+            "{\"a\":-}", "{\"a\":1.}", "{\"a\":1e}", "[\"\\x\"]", "[\"\\u12g4\"]",
+        ] {
+            assert!(find(&["a"], payload).is_err(), "{payload:?}");
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(find(&["a"], &deep), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn agrees_with_serde_json_on_what_is_json() {
+        use proptest::prelude::*;
+        proptest!(|(text in r#"[\[\]{}:,"\\0-9a-z\.\-+eE tfn]{0,24}"#)| {
+            let ours = find(&["a.b", "0"], &text).is_ok();
+            let theirs = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+            prop_assert_eq!(ours, theirs);
+        });
+    }
+
+    #[test]
+    fn rows_of_arrays_and_of_objects() {
+        let mut tree = Tree::default();
+        let pairs = tree.rows("b", Columns::Places);
+        let objects = tree.rows("d.0.bids", Columns::Keys(vec![b"price"[..].into(), b"qty"[..].into()]));
+        let payload = br#"{"b":[["1.0","2"],["3","4","x",5]],"d":[{"bids":[{"qty":0.50,"price":7}]}]}"#;
+        let mut found = Found::default();
+        assert_eq!(tree.scan(payload, &mut found), Ok(()));
+        let text = |list: u16, row: usize, column: usize| {
+            String::from_utf8_lossy(found.rows[usize::from(list)][row][column].of(payload)).into_owned()
+        };
+        assert_eq!((text(pairs, 1, 0), text(pairs, 1, 1), text(pairs, 1, 2)), ("3".into(), "4".into(), "x".into()));
+        assert_eq!((text(objects, 0, 0), text(objects, 0, 1)), ("7".into(), "0.50".into()));
+    }
+
+    #[test]
+    fn stops_at_the_goal() {
+        let mut tree = Tree::default();
+        let slot = tree.slot("stream");
+        let mut found = Found::default();
+        assert_eq!(tree.scan_until(br#"{"stream":"x","data":{"bro"#, &mut found, 1 << slot), Ok(()));
+        assert_eq!(found.slots[usize::from(slot)].kind, Kind::Text);
+    }
+}

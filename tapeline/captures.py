@@ -109,9 +109,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
             raise EOFError("file is empty")
         while data:
             frame = zstandard.ZstdDecompressor().decompressobj()
-            while not frame.eof:
+            while True:
+                yield frame.decompress(data)
+                if frame.eof:
+                    break
+                data = file.read(_CHUNK)
                 if not data:
                     raise EOFError("file is cut short")
-                yield frame.decompress(data)
-                data = frame.unused_data if frame.eof else file.read(_CHUNK)
-            data = data or file.read(_CHUNK)
+            data = frame.unused_data or file.read(_CHUNK)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from isal import igzip, isal_zlib
+from isal.igzip_lib import IsalError
 
 from tapeline.errors import CaptureError
 
@@ -82,7 +83,7 @@ def read_rows(data: bytes, name: Path | str = "raw file") -> Iterator[RawRow]:
                 yield decode_row(line)
     except ValueError as error:
         raise CaptureError(name, number, str(error)) from None
-    except (EOFError, isal_zlib.error) as error:
+    except (EOFError, IsalError) as error:
         raise CaptureError(name, number + 1, f"gzip is cut short or broken: {error}") from None
     if rest:
         raise CaptureError(name, number + 1, "row is cut short")
@@ -120,14 +121,13 @@ def _decompressed(data: bytes, piece: int = 1 << 20) -> Iterator[bytes]:
     rest = data
     while rest:
         member = isal_zlib.decompressobj(wbits=31)
-        chunk = member.decompress(rest, piece)
         while True:
+            chunk = member.decompress(rest, piece)
             if chunk:
                 yield chunk
             if member.eof:
                 break
-            tail = member.unconsumed_tail
-            chunk = member.decompress(tail, piece)
-            if not chunk and not member.eof and member.unconsumed_tail == tail:
+            if not chunk and not member.unconsumed_tail:
                 raise EOFError("no end of stream")
+            rest = member.unconsumed_tail
         rest = member.unused_data.lstrip(b"\0")

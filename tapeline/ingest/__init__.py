@@ -1,0 +1,1 @@
+"""The gRPC contract of the raw stream; its versions are generated from `proto/`."""

@@ -83,7 +83,7 @@ def read_rows(data: bytes, name: Path | str = "raw file") -> Iterator[RawRow]:
                 yield decode_row(line)
     except ValueError as error:
         raise CaptureError(name, number, str(error)) from None
-    except (EOFError, IsalError) as error:
+    except (EOFError, IsalError) as error:  # type: ignore[misc]  # its stub calls the class an instance
         raise CaptureError(name, number + 1, f"gzip is cut short or broken: {error}") from None
     if rest:
         raise CaptureError(name, number + 1, "row is cut short")

@@ -6,9 +6,11 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
+
+from tests.support.s3_server import BUCKET, RunningS3, start_s3
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -45,3 +47,20 @@ def redis_url(_redis_server: str) -> str:
         answer = client.recv(64)
     assert answer == b"+OK\r\n", answer
     return _redis_server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS3]:
+    """A real S3 server with one bucket; several seconds to start, so only for tests of the seam itself."""
+    running = start_s3(tmp_path_factory.mktemp("s3"))
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def s3_store(s3_server: RunningS3, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty place in a real S3; endpoint and credentials are in the environment."""
+    s3_server.use(monkeypatch)
+    return f"s3://{BUCKET}/{quote(request.node.nodeid.rpartition('::')[2], safe='')}"

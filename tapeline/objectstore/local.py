@@ -1,0 +1,122 @@
+"""A local directory as object store: objects appear by an atomic link, so that none is ever seen half written."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from tapeline.errors import StoreUnavailableError
+from tapeline.objectstore.base import ObjectMissingError, StoreRefusedError
+
+INCOMING = ".incoming"
+"""Where objects are written before they get their name; on the same file system as the objects."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+
+
+class LocalStore:
+    """Objects as files under one directory, which is made where it is missing."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        try:
+            (self._root / INCOMING).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreRefusedError(f"object store directory {self._root} cannot be used: {error.strerror}") from error
+
+    def put(self, key: str, data: bytes, if_absent: bool = True) -> bool:
+        """Writes, syncs, then names the file; see ObjectStore."""
+        target = self._path(key)
+        if if_absent and target.exists():
+            return False
+        try:
+            return self._write(target, data, if_absent)
+        except OSError as error:
+            raise _explained(error, target) from error
+
+    def get(self, key: str) -> bytes:
+        """See ObjectStore."""
+        target = self._path(key)
+        try:
+            return target.read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise ObjectMissingError(f"no object {key} in {self._root}") from None
+        except OSError as error:
+            raise _explained(error, target) from error
+
+    def list(self, prefix: str) -> builtins.list[str]:
+        """Walks only the folders the prefix allows; see ObjectStore."""
+        folder = prefix.rpartition("/")[0]
+        start = self._path(folder) if folder else self._root
+        keys: list[str] = []
+        for parent, folders, files in os.walk(start):
+            if parent == str(self._root) and INCOMING in folders:
+                folders.remove(INCOMING)
+            base = Path(parent).relative_to(self._root).as_posix()
+            stem = "" if base == "." else base + "/"
+            folders[:] = [name for name in folders if _may_hold(stem + name + "/", prefix)]
+            keys += [stem + name for name in files if (stem + name).startswith(prefix)]
+        return sorted(keys)
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore."""
+        target = self._path(key)
+        try:
+            target.unlink(missing_ok=True)
+        except OSError as error:
+            raise _explained(error, target) from error
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(part in ("", ".", "..") for part in parts) or parts[0] == INCOMING or "\0" in key:
+            raise StoreRefusedError(f"not an object key: {key!r}")
+        return self._root.joinpath(*parts)
+
+    def _write(self, target: Path, data: bytes, if_absent: bool) -> bool:
+        incoming = self._root / INCOMING / f"{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            with incoming.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._make_folder(target.parent)
+            if not if_absent:
+                incoming.replace(target)
+            else:
+                try:
+                    os.link(incoming, target)
+                except FileExistsError:
+                    return False
+            _sync_folder(target.parent)
+            return True
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for made in reversed(missing):
+            made.mkdir(exist_ok=True)
+            _sync_folder(made.parent)
+
+
+def _may_hold(folder: str, prefix: str) -> bool:
+    return folder.startswith(prefix) or prefix.startswith(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _explained(error: OSError, target: Path) -> StoreUnavailableError | StoreRefusedError:
+    text = f"object store file {target}: {error.strerror or error}"
+    return StoreUnavailableError(text) if error.errno in _FULL else StoreRefusedError(text)

@@ -2,4 +2,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod decimal;
+pub mod glob;
+pub mod json;
+pub mod resp;
+pub mod spec;
+pub mod time;
 pub mod wire;

@@ -1,0 +1,638 @@
+//! Reads and writes the bytes of `proto/tapeline/ingest/v1` without copying a payload more than once.
+//!
+//! Written by hand because the hot path needs what generated code does not give: a batch that grows as frames arrive,
+//! and a view of one that allocates nothing per payload. `tests/kernel/test_wire_agrees_with_protobuf.py` holds it
+//! against generated code.
+
+use std::fmt;
+
+/// Bytes that are not a `SubscribeResponse` of this contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireError {
+    /// The bytes end inside a value.
+    Truncated,
+    /// A varint of more than ten bytes or more than 64 bits.
+    Varint,
+    /// A tag that protobuf does not allow: field 0, an unknown wire type, a group that does not match.
+    Tag,
+    /// Groups nested deeper than any honest writer would.
+    Depth,
+    /// A string that is not UTF-8.
+    Text,
+    /// Neither a batch nor a gap.
+    Empty,
+    /// More than one batch or gap.
+    Repeated,
+    /// A payload that names a channel the batch does not list.
+    Channel,
+    /// Sequences that run past 64 bits.
+    Sequence,
+    /// The kernel itself failed on these bytes; the last defence of the binding.
+    Internal,
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Truncated => "bytes end inside a value",
+            Self::Varint => "varint is longer than 64 bits",
+            Self::Tag => "tag is not one protobuf allows",
+            Self::Depth => "groups are nested too deep",
+            Self::Text => "string is not UTF-8",
+            Self::Empty => "response holds neither batch nor gap",
+            Self::Repeated => "response holds more than one batch or gap",
+            Self::Channel => "payload names a channel the batch does not list",
+            Self::Sequence => "sequence runs past 64 bits",
+            Self::Internal => "kernel failed on these bytes",
+        })
+    }
+}
+
+impl std::error::Error for WireError {}
+
+/// A decoded `SubscribeResponse`.
+#[derive(Debug, Clone)]
+pub enum Response<'a> {
+    /// Payloads, in sequence.
+    Batch(BatchView<'a>),
+    /// The statement that some payloads are out of reach.
+    Gap(GapView<'a>),
+}
+
+/// A `RawBatch`, checked as a whole, whose payloads stay where they are.
+#[derive(Debug, Clone)]
+pub struct BatchView<'a> {
+    /// The provider, such as `BINANCE_SPOT`.
+    pub provider: &'a str,
+    /// The stream instance, `PRIMARY` or `REPLICA`.
+    pub instance: &'a str,
+    /// The session manager's start, ns since the Unix epoch.
+    pub epoch: u64,
+    /// The sequence of the first payload.
+    pub first_sequence: u64,
+    /// Name and schema of the channels that payloads name by index.
+    pub channels: Vec<(&'a str, &'a str)>,
+    count: usize,
+    body: &'a [u8],
+}
+
+/// One payload of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PayloadView<'a> {
+    /// Index into the batch's channels; within bounds.
+    pub channel: u32,
+    /// Receive time, ns since the Unix epoch.
+    pub ts_recv: u64,
+    /// The connection it came by.
+    pub connection: u32,
+    /// The bytes as the venue sent them.
+    pub data: &'a [u8],
+}
+
+/// A `Gap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GapView<'a> {
+    /// The provider, such as `BINANCE_SPOT`.
+    pub provider: &'a str,
+    /// The stream instance, `PRIMARY` or `REPLICA`.
+    pub instance: &'a str,
+    /// The epoch in which payloads were lost, ns since the Unix epoch.
+    pub epoch: u64,
+    /// The first lost sequence.
+    pub from_sequence: u64,
+    /// The last lost sequence; 0 where it is not known.
+    pub to_sequence: u64,
+}
+
+impl<'a> Response<'a> {
+    /// Reads one encoded `SubscribeResponse`; every payload is checked, so that a bad batch changes nothing.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut event = None;
+        let mut fields = Fields::new(bytes);
+        while let Some((number, value)) = fields.next()? {
+            let (Value::Bytes(body), 1 | 2) = (value, number) else { continue };
+            if event.is_some() {
+                return Err(WireError::Repeated);
+            }
+            event =
+                Some(if number == 1 { Self::Batch(BatchView::parse(body)?) } else { Self::Gap(GapView::parse(body)?) });
+        }
+        event.ok_or(WireError::Empty)
+    }
+}
+
+impl<'a> BatchView<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, WireError> {
+        let mut batch =
+            Self { provider: "", instance: "", epoch: 0, first_sequence: 0, channels: Vec::new(), count: 0, body };
+        // A payload may stand before the channel it names: protobuf fixes no order of fields.
+        let mut channels_needed = 0u64;
+        let mut fields = Fields::new(body);
+        while let Some((number, value)) = fields.next()? {
+            match (number, value) {
+                (6, Value::Bytes(payload)) => {
+                    channels_needed = channels_needed.max(u64::from(PayloadView::parse(payload)?.channel) + 1);
+                    batch.count += 1;
+                }
+                (1, Value::Bytes(text)) => batch.provider = utf8(text)?,
+                (2, Value::Bytes(text)) => batch.instance = utf8(text)?,
+                (3, Value::Fixed64(epoch)) => batch.epoch = epoch,
+                (4, Value::Varint(first)) => batch.first_sequence = first,
+                (5, Value::Bytes(channel)) => batch.channels.push(channel_view(channel)?),
+                _ => {}
+            }
+        }
+        if channels_needed > batch.channels.len() as u64 {
+            return Err(WireError::Channel);
+        }
+        batch.first_sequence.checked_add(batch.count as u64).ok_or(WireError::Sequence)?;
+        Ok(batch)
+    }
+
+    /// How many payloads the batch holds.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether the batch holds no payload.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The sequence of the last payload; one less than the first of an empty batch, 0 where that is 0.
+    pub fn last_sequence(&self) -> u64 {
+        (self.first_sequence + self.count as u64).saturating_sub(1)
+    }
+
+    /// The payloads, in order; their sequences count up from `first_sequence`.
+    pub fn payloads(&self) -> Payloads<'a> {
+        Payloads { fields: Fields::new(self.body), left: self.count }
+    }
+}
+
+/// Iterates over a batch's payloads without allocating.
+#[derive(Debug, Clone)]
+pub struct Payloads<'a> {
+    fields: Fields<'a>,
+    left: usize,
+}
+
+impl<'a> Iterator for Payloads<'a> {
+    type Item = PayloadView<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<PayloadView<'a>> {
+        // `BatchView::parse` has been over these bytes, so an error cannot come; it would end the iteration.
+        while let Ok(Some((number, value))) = self.fields.next() {
+            if let (6, Value::Bytes(body)) = (number, value) {
+                self.left -= 1;
+                return PayloadView::parse(body).ok();
+            }
+        }
+        None
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Payloads<'_> {}
+
+impl<'a> PayloadView<'a> {
+    #[inline]
+    fn parse(body: &'a [u8]) -> Result<Self, WireError> {
+        let mut payload = Self::default();
+        let mut fields = Fields::new(body);
+        while let Some((number, value)) = fields.next()? {
+            match (number, value) {
+                // uint32 takes the low bits of whatever varint stands there, as every protobuf reader does.
+                (1, Value::Varint(channel)) => payload.channel = channel as u32,
+                (2, Value::Fixed64(ts_recv)) => payload.ts_recv = ts_recv,
+                (3, Value::Varint(connection)) => payload.connection = connection as u32,
+                (4, Value::Bytes(data)) => payload.data = data,
+                _ => {}
+            }
+        }
+        Ok(payload)
+    }
+}
+
+impl<'a> GapView<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, WireError> {
+        let mut gap = Self::default();
+        let mut fields = Fields::new(body);
+        while let Some((number, value)) = fields.next()? {
+            match (number, value) {
+                (1, Value::Bytes(text)) => gap.provider = utf8(text)?,
+                (2, Value::Bytes(text)) => gap.instance = utf8(text)?,
+                (3, Value::Fixed64(epoch)) => gap.epoch = epoch,
+                (4, Value::Varint(from)) => gap.from_sequence = from,
+                (5, Value::Varint(to)) => gap.to_sequence = to,
+                _ => {}
+            }
+        }
+        Ok(gap)
+    }
+}
+
+fn channel_view(body: &[u8]) -> Result<(&str, &str), WireError> {
+    let (mut name, mut schema) = ("", "");
+    let mut fields = Fields::new(body);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, Value::Bytes(text)) => name = utf8(text)?,
+            (2, Value::Bytes(text)) => schema = utf8(text)?,
+            _ => {}
+        }
+    }
+    Ok((name, schema))
+}
+
+fn utf8(text: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(text).map_err(|_| WireError::Text)
+}
+
+/// How deep unknown groups may nest; the limit of protobuf's own readers.
+const MAX_DEPTH: u32 = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(&'a [u8]),
+    /// A value of a wire type this contract has no field of.
+    Other,
+}
+
+/// Walks over the fields of one message.
+#[derive(Debug, Clone)]
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn new(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let (number, wire_type) = self.tag()?;
+        Ok(Some((number, self.value(number, wire_type, 0)?)))
+    }
+
+    #[inline]
+    fn tag(&mut self) -> Result<(u32, u8), WireError> {
+        let tag = u32::try_from(self.varint()?).map_err(|_| WireError::Tag)?;
+        let (number, wire_type) = (tag >> 3, (tag & 7) as u8);
+        if number == 0 {
+            return Err(WireError::Tag);
+        }
+        Ok((number, wire_type))
+    }
+
+    #[inline]
+    fn value(&mut self, number: u32, wire_type: u8, depth: u32) -> Result<Value<'a>, WireError> {
+        match wire_type {
+            0 => Ok(Value::Varint(self.varint()?)),
+            1 => {
+                let (bytes, rest) = self.rest.split_first_chunk::<8>().ok_or(WireError::Truncated)?;
+                self.rest = rest;
+                Ok(Value::Fixed64(u64::from_le_bytes(*bytes)))
+            }
+            2 => {
+                let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
+                let (bytes, rest) = self.rest.split_at_checked(length).ok_or(WireError::Truncated)?;
+                self.rest = rest;
+                Ok(Value::Bytes(bytes))
+            }
+            3 => self.group(number, depth),
+            5 => {
+                self.rest = self.rest.get(4..).ok_or(WireError::Truncated)?;
+                Ok(Value::Other)
+            }
+            _ => Err(WireError::Tag),
+        }
+    }
+
+    /// Skips a group, whose start tag has been read, up to its end tag.
+    #[cold]
+    fn group(&mut self, number: u32, depth: u32) -> Result<Value<'a>, WireError> {
+        if depth >= MAX_DEPTH {
+            return Err(WireError::Depth);
+        }
+        loop {
+            if self.rest.is_empty() {
+                return Err(WireError::Truncated);
+            }
+            let (inner, wire_type) = self.tag()?;
+            if wire_type == 4 {
+                return if inner == number { Ok(Value::Other) } else { Err(WireError::Tag) };
+            }
+            self.value(inner, wire_type, depth + 1)?;
+        }
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, WireError> {
+        match *self.rest {
+            [first, ref rest @ ..] if first < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(first))
+            }
+            [first, second, ref rest @ ..] if second < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
+        let mut value = 0u64;
+        for (place, &byte) in self.rest.iter().enumerate().take(10) {
+            if place == 9 && byte > 1 {
+                return Err(WireError::Varint);
+            }
+            value |= u64::from(byte & 0x7f) << (7 * place);
+            if byte < 0x80 {
+                self.rest = &self.rest[place + 1..];
+                return Ok(value);
+            }
+        }
+        Err(WireError::Truncated)
+    }
+}
+
+/// Grows one batch: payloads are written once, in their final form, as they come.
+#[derive(Debug)]
+pub struct BatchWriter {
+    /// Fields 1 to 3, the same in every batch.
+    preface: Vec<u8>,
+    channels: Vec<u8>,
+    channel_count: u32,
+    payloads: Vec<u8>,
+    payload_count: u64,
+    first_sequence: u64,
+}
+
+impl BatchWriter {
+    /// A writer of batches of one provider, instance and epoch (ns since the Unix epoch), starting at sequence 1.
+    pub fn new(provider: &str, instance: &str, epoch: u64) -> Self {
+        let mut preface = Vec::new();
+        put_bytes(&mut preface, 1, provider.as_bytes());
+        put_bytes(&mut preface, 2, instance.as_bytes());
+        if epoch != 0 {
+            preface.push(3 << 3 | 1);
+            preface.extend_from_slice(&epoch.to_le_bytes());
+        }
+        Self {
+            preface,
+            channels: Vec::new(),
+            channel_count: 0,
+            payloads: Vec::new(),
+            payload_count: 0,
+            first_sequence: 1,
+        }
+    }
+
+    /// Adds a channel to the open batch and gives its index; the caller remembers it until `finish`.
+    pub fn channel(&mut self, name: &str, schema: &str) -> u32 {
+        let inner = bytes_len(name.len()) + bytes_len(schema.len());
+        self.channels.push(5 << 3 | 2);
+        put_varint(&mut self.channels, inner as u64);
+        put_bytes(&mut self.channels, 1, name.as_bytes());
+        put_bytes(&mut self.channels, 2, schema.as_bytes());
+        self.channel_count += 1;
+        self.channel_count - 1
+    }
+
+    /// Adds a payload to the open batch and gives its sequence.
+    #[inline]
+    pub fn payload(&mut self, channel: u32, ts_recv: u64, connection: u32, data: &[u8]) -> u64 {
+        // Tag and value of channel, ts_recv and connection take at most 6 + 9 + 6 bytes, tag and length of data 11.
+        let mut head = [0u8; 32];
+        let mut at = 0;
+        if channel != 0 {
+            head[at] = 1 << 3;
+            at = put_varint_at(&mut head, at + 1, u64::from(channel));
+        }
+        if ts_recv != 0 {
+            head[at] = 2 << 3 | 1;
+            head[at + 1..at + 9].copy_from_slice(&ts_recv.to_le_bytes());
+            at += 9;
+        }
+        if connection != 0 {
+            head[at] = 3 << 3;
+            at = put_varint_at(&mut head, at + 1, u64::from(connection));
+        }
+        if !data.is_empty() {
+            head[at] = 4 << 3 | 2;
+            at = put_varint_at(&mut head, at + 1, data.len() as u64);
+        }
+        self.payloads.reserve(12 + at + data.len());
+        self.payloads.push(6 << 3 | 2);
+        put_varint(&mut self.payloads, (at + data.len()) as u64);
+        self.payloads.extend_from_slice(&head[..at]);
+        self.payloads.extend_from_slice(data);
+        self.payload_count += 1;
+        self.next_sequence() - 1
+    }
+
+    /// The sequence the next payload will carry.
+    pub fn next_sequence(&self) -> u64 {
+        self.first_sequence + self.payload_count
+    }
+
+    /// How many payloads the open batch holds.
+    pub fn open_payloads(&self) -> u64 {
+        self.payload_count
+    }
+
+    /// How many bytes channels and payloads of the open batch take.
+    pub fn open_bytes(&self) -> usize {
+        self.channels.len() + self.payloads.len()
+    }
+
+    /// Closes the open batch and opens the next: first and last sequence and what `write` gets, the two halves of the
+    /// encoded `SubscribeResponse`; `None` where it holds no payload. Halves, so that they are copied once only.
+    pub fn finish<T>(&mut self, write: impl FnOnce(&[u8], &[u8]) -> T) -> Option<(u64, u64, T)> {
+        if self.payload_count == 0 {
+            return None;
+        }
+        let mut sequence = Vec::with_capacity(11);
+        sequence.push(4 << 3);
+        put_varint(&mut sequence, self.first_sequence);
+        let inner = self.preface.len() + sequence.len() + self.channels.len() + self.payloads.len();
+        let mut head = Vec::with_capacity(11 + self.preface.len() + sequence.len() + self.channels.len());
+        head.push(1 << 3 | 2);
+        put_varint(&mut head, inner as u64);
+        head.extend_from_slice(&self.preface);
+        head.extend_from_slice(&sequence);
+        head.extend_from_slice(&self.channels);
+        let written = write(&head, &self.payloads);
+        let (first, last) = (self.first_sequence, self.next_sequence() - 1);
+        self.channels.clear();
+        self.payloads.clear();
+        self.channel_count = 0;
+        self.payload_count = 0;
+        self.first_sequence = last + 1;
+        Some((first, last, written))
+    }
+}
+
+/// Bytes that a length-delimited field with a one-byte tag takes; none where it is empty, as proto3 has it.
+fn bytes_len(length: usize) -> usize {
+    if length == 0 {
+        return 0;
+    }
+    let bits = u64::BITS - (length as u64).leading_zeros();
+    1 + bits.div_ceil(7) as usize + length
+}
+
+fn put_bytes(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    out.push(number << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+#[inline]
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[inline]
+fn put_varint_at(out: &mut [u8; 32], mut at: usize, mut value: u64) -> usize {
+    while value >= 0x80 {
+        out[at] = value as u8 | 0x80;
+        value >>= 7;
+        at += 1;
+    }
+    out[at] = value as u8;
+    at + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(writer: &mut BatchWriter) -> (u64, u64, Vec<u8>) {
+        writer.finish(|head, body| [head, body].concat()).unwrap()
+    }
+
+    fn batch(bytes: &[u8]) -> BatchView<'_> {
+        match Response::parse(bytes).unwrap() {
+            Response::Batch(batch) => batch,
+            Response::Gap(_) => panic!("a gap"),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut writer = BatchWriter::new("KRAKEN", "PRIMARY", 1_700_000_000_000_000_000);
+        let long = vec![b'x'; 70_000];
+        let first = writer.channel("book.BTC/USD", "MBO");
+        let second = writer.channel("_session", "");
+        assert_eq!((first, second), (0, 1));
+        assert_eq!(writer.payload(first, 5, 0, b"{}"), 1);
+        assert_eq!(writer.payload(second, u64::MAX, u32::MAX, &long), 2);
+        assert_eq!(writer.payload(first, 0, 3, b""), 3);
+        let (from, to, bytes) = joined(&mut writer);
+        assert_eq!((from, to), (1, 3));
+        let batch = batch(&bytes);
+        assert_eq!((batch.provider, batch.instance), ("KRAKEN", "PRIMARY"));
+        assert_eq!((batch.epoch, batch.first_sequence, batch.last_sequence()), (1_700_000_000_000_000_000, 1, 3));
+        assert_eq!(batch.channels, [("book.BTC/USD", "MBO"), ("_session", "")]);
+        let payloads: Vec<_> = batch.payloads().collect();
+        assert_eq!(payloads[0], PayloadView { channel: 0, ts_recv: 5, connection: 0, data: b"{}" });
+        assert_eq!(payloads[1], PayloadView { channel: 1, ts_recv: u64::MAX, connection: u32::MAX, data: &long });
+        assert_eq!(payloads[2], PayloadView { channel: 0, ts_recv: 0, connection: 3, data: b"" });
+    }
+
+    #[test]
+    fn sequences_go_on_over_batches_and_channels_start_anew() {
+        let mut writer = BatchWriter::new("P", "I", 1);
+        assert!(writer.finish(|_, _| ()).is_none());
+        let channel = writer.channel("a", "");
+        writer.payload(channel, 1, 0, b"1");
+        writer.payload(channel, 2, 0, b"2");
+        joined(&mut writer);
+        assert_eq!((writer.open_payloads(), writer.open_bytes(), writer.next_sequence()), (0, 0, 3));
+        assert_eq!(writer.channel("b", ""), 0);
+        assert_eq!(writer.payload(0, 3, 0, b"3"), 3);
+        let (from, to, bytes) = joined(&mut writer);
+        assert_eq!((from, to), (3, 3));
+        assert_eq!(batch(&bytes).channels, [("b", "")]);
+    }
+
+    #[test]
+    fn fields_may_come_in_any_order_and_unknown_ones_are_skipped() {
+        let mut body = Vec::new();
+        put_bytes(&mut body, 6, &[0x08, 0x00, 0x22, 1, b'x']);
+        body.extend_from_slice(&[9 << 3 | 5, 1, 2, 3, 4]); // fixed32
+        body.extend_from_slice(&[10 << 3 | 3, 11 << 3, 7, 10 << 3 | 4]); // group
+        put_bytes(&mut body, 5, &[0x0a, 1, b'c']);
+        body.extend_from_slice(&[0x20, 9]);
+        put_bytes(&mut body, 1, b"P");
+        let mut bytes = vec![15 << 3, 1];
+        put_bytes(&mut bytes, 1, &body);
+        let batch = batch(&bytes);
+        assert_eq!((batch.provider, batch.first_sequence, batch.len()), ("P", 9, 1));
+        assert_eq!(batch.payloads().next().unwrap().data, b"x");
+    }
+
+    #[test]
+    fn a_gap_is_read() {
+        let body = [&[0x0a, 1, b'P', 0x12, 1, b'I', 0x19][..], &7u64.to_le_bytes(), &[0x20, 0x80, 1, 0x28, 9]].concat();
+        let mut bytes = Vec::new();
+        put_bytes(&mut bytes, 2, &body);
+        let Response::Gap(gap) = Response::parse(&bytes).unwrap() else { panic!("a batch") };
+        let expected = GapView { provider: "P", instance: "I", epoch: 7, from_sequence: 128, to_sequence: 9 };
+        assert_eq!(gap, expected);
+    }
+
+    #[test]
+    fn malformed_bytes_are_errors() {
+        let response = |body: &[u8]| {
+            let mut bytes = Vec::new();
+            put_bytes(&mut bytes, 1, body);
+            Response::parse(&bytes).map(|_| ()).unwrap_err()
+        };
+        assert_eq!(Response::parse(b"").map(|_| ()).unwrap_err(), WireError::Empty);
+        assert_eq!(Response::parse(&[0x0a, 2, 0]).map(|_| ()).unwrap_err(), WireError::Truncated);
+        assert_eq!(Response::parse(&[0x0a, 0, 0x12, 0]).map(|_| ()).unwrap_err(), WireError::Repeated);
+        assert_eq!(response(&[0x32, 0]), WireError::Channel);
+        assert_eq!(response(&[0x32, 2, 0x22, 5]), WireError::Truncated);
+        assert_eq!(response(&[0x0a, 1, 0xff]), WireError::Text);
+        assert_eq!(response(&[0x00, 0]), WireError::Tag);
+        assert_eq!(response(&[0x0e, 0]), WireError::Tag);
+        assert_eq!(response(&[0x0b, 0x14]), WireError::Tag);
+        assert_eq!(response(&[0x0b]), WireError::Truncated);
+        assert_eq!(response(&[0x0b; 300]), WireError::Depth);
+        assert_eq!(response(&[0x20, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), WireError::Varint);
+        let last = [0x20, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0x2a, 0, 0x32, 0];
+        assert_eq!(response(&last), WireError::Sequence);
+    }
+
+    #[test]
+    fn every_cut_of_a_batch_is_an_error() {
+        let mut writer = BatchWriter::new("P", "I", 1);
+        let channel = writer.channel("a", "MBO");
+        writer.payload(channel, 1, 2, b"payload");
+        let (_, _, bytes) = joined(&mut writer);
+        for end in 0..bytes.len() {
+            assert!(Response::parse(&bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+}

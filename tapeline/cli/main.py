@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from tapeline.errors import ChannelNameError, SettingError, TapelineError, UnknownVenueError, UsageError
+from tapeline.settings import Settings
 
 WRONG_USAGE = (SettingError, UsageError, UnknownVenueError, ChannelNameError)
 
@@ -68,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [words[0]] if words and words[0] in names else names
     try:
         args = build_parser(chosen).parse_args(words)
+        # Whatever the command needs of them: a misspelt setting is never ignored.
+        Settings.from_environment()
         return int(args.run_command(args))
     except KeyboardInterrupt:
         return _fail("interrupted", 130)

@@ -1,0 +1,160 @@
+"""Child processes of `tapeline up`: started, read, and never left behind.
+
+A child speaks JSON lines on stdout (`ready`, `stats`, `done`) and logs on stderr, which goes to a file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tapeline.errors import TapelineError
+
+_POLL_SECONDS = 0.02
+_LINUX_PR_SET_PDEATHSIG = 1
+
+
+class ChildFailedError(TapelineError):
+    """A process of the pipeline could not start, or ended before its time."""
+
+
+def _die_with_parent() -> None:
+    # Not even SIGKILL of `tapeline up` may leave a child behind.
+    ctypes.CDLL(None).prctl(_LINUX_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@dataclass
+class Child:
+    """One process: what it has said so far, and how it ended."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    ready: dict[str, Any] | None = None
+    stats: dict[str, Any] = field(default_factory=dict)
+    done: dict[str, Any] | None = None
+    cpu_seconds: float = 0.0
+    stopping: bool = False
+    _reader: threading.Thread | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended; its CPU time is known from then on."""
+        if self.process.returncode is None:
+            self._reap(os.WNOHANG)
+        return self.process.returncode is not None
+
+    def _reap(self, flags: int) -> None:
+        # wait4 rather than Popen.wait: only it tells the CPU time of just this child.
+        try:
+            pid, status, usage = os.wait4(self.process.pid, flags)
+        except ChildProcessError:
+            self.process.returncode = self.process.returncode or 0
+            return
+        if pid:
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+            self.cpu_seconds = usage.ru_utime + usage.ru_stime
+
+    def why(self) -> str:
+        """Why it ended, in a line: its exit code and the last thing it logged."""
+        code = self.process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+        return f"{self.name} {how}: {_last_line(self.log)} (log: {self.log})"
+
+    def stop(self, seconds: float = 20.0) -> None:
+        """Asks it to stop, waits, and kills it where that does not help; may be called twice."""
+        self.stopping = True
+        if not self.ended:
+            self.process.send_signal(signal.SIGTERM)
+        end = time.monotonic() + seconds
+        while not self.ended and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.stopping = True
+        if not self.ended:
+            self.process.kill()
+            self._reap(0)
+        if self._reader is not None:
+            # What it said last counts: the final stats come just before its end.
+            self._reader.join(timeout=5)
+
+    def await_ready(self, seconds: float) -> dict[str, Any]:
+        """What it said when it was ready; raises ChildFailedError."""
+        end = time.monotonic() + seconds
+        while self.ready is None:
+            if self.ended:
+                raise ChildFailedError(self.why())
+            if time.monotonic() > end:
+                raise ChildFailedError(f"{self.name} is not ready after {seconds:.0f} s (log: {self.log})")
+            time.sleep(_POLL_SECONDS)
+        return self.ready
+
+
+def spawn(name: str, module: str, arguments: Sequence[str], log_dir: Path, env: dict[str, str] | None = None) -> Child:
+    """Starts `python -m module arguments…` in a session of its own, so that Ctrl-C reaches only us."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    log = log_dir / f"{name}.log"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - before any thread of ours locks
+            env=env,
+        )
+    child = Child(name, process, log)
+    child._reader = threading.Thread(target=_read, args=(child,), name=f"read {name}", daemon=True)
+    child._reader.start()
+    return child
+
+
+def adopt(name: str, process: subprocess.Popen[bytes], log: Path) -> Child:
+    """A process started elsewhere that says nothing on stdout."""
+    return Child(name, process, log, ready={})
+
+
+def _read(child: Child) -> None:
+    if child.process.stdout is None:
+        return
+    for line in child.process.stdout:
+        try:
+            said = msgspec.json.decode(line)
+        except msgspec.DecodeError:
+            continue
+        match said.get("event") if isinstance(said, dict) else None:
+            case "ready":
+                child.ready = said
+            case "stats":
+                child.stats = said
+            case "done":
+                child.done = said
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    if not lines:
+        return "it logged nothing"
+    try:
+        event = msgspec.json.decode(lines[-1])
+        return str(event.get("error") or event.get("reason") or event.get("event")) if isinstance(event, dict) else lines[-1]
+    except msgspec.DecodeError:
+        return lines[-1]

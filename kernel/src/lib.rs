@@ -5,7 +5,13 @@
 pub mod decimal;
 pub mod glob;
 pub mod json;
+pub mod plan;
+pub mod record;
 pub mod resp;
+pub mod router;
 pub mod spec;
 pub mod time;
 pub mod wire;
+
+#[cfg(feature = "python")]
+mod py;

@@ -1,0 +1,275 @@
+"""The consumer itself: subscribes, joins, keeps the connection, and hands out what comes in the order it came."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from tapeline.channels import ChannelName, is_pattern, matches
+from tapeline.consumer.items import Counts, Hole, Message, Reason
+from tapeline.consumer.join import Channel, Items, taken
+from tapeline.consumer.joiner import Joiner
+from tapeline.consumer.snapshots import Snapshots
+from tapeline.consumer.wire import Address, Push, Wire
+from tapeline.errors import ChannelNameError, RedisUnavailableError, UsageError
+from tapeline.telemetry import Level, count, event
+
+_EXACT = b"message"
+_SLOW_NS = 10_000_000_000
+
+
+class Consumer:
+    """Follows all channels that any of the patterns takes (Redis globs); see the package for how it is used.
+
+    `late_join` starts each channel with the last that is known of it. `join_seconds` is how long a book's live updates
+    are held back for a snapshot that they go on from; `settle_seconds`, how long a quiet channel's key is given to come up
+    to date where the publisher tells no position. Beyond `buffer_bytes` not yet taken by the caller it stops reading.
+    A connection that says nothing for `silence_seconds`, not even to a ping, counts as lost.
+    """
+
+    def __init__(
+        self,
+        url: str = "redis://127.0.0.1:6379/0",
+        patterns: Sequence[str] = (),
+        *,
+        late_join: bool = True,
+        join_seconds: float = 5.0,
+        settle_seconds: float = 1.5,
+        buffer_bytes: int = 64 << 20,
+        silence_seconds: float = 15.0,
+        connect_seconds: float = 5.0,
+    ) -> None:
+        if not patterns or isinstance(patterns, str):
+            raise UsageError(f"patterns is {patterns!r}; allowed: a list of at least one pattern")
+        self.counts = Counts()
+        self._address = Address.parse(url)
+        self._snapshots = Snapshots(url, connect_seconds)
+        self._patterns = list(dict.fromkeys(patterns))
+        self._buffer_bytes = buffer_bytes
+        self._silence_seconds = silence_seconds
+        self._connect_seconds = connect_seconds
+        self._channels: dict[bytes, Channel | None] = {}
+        self._joiner = (
+            Joiner(
+                self._snapshots,
+                self._met,
+                self._push,
+                self.counts,
+                join_seconds=join_seconds,
+                settle_seconds=settle_seconds,
+                held_limit=buffer_bytes,
+            )
+            if late_join
+            else None
+        )
+        self._early: list[tuple[list[Push], int]] | None = []
+        self._queue: deque[tuple[Items, int]] = deque()
+        self._queued_bytes = 0
+        self._current: Iterator[Message | Hole] = iter(())
+        self._news = asyncio.Event()
+        self._wire: Wire | None = None
+        self._paused_ns = 0
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        """Connects and subscribes; raises RedisUnavailableError."""
+        wire = await self._connect()
+        self._task = asyncio.create_task(self._follow(wire))
+        self._task.add_done_callback(lambda _: self._news.set())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the connections; an iteration under way ends with what is already there."""
+        self._closed = True
+        self._news.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._wire is not None:
+            self._wire.close()
+        await self._snapshots.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message | Hole:
+        while True:
+            for item in self._current:
+                return item
+            batch = await self._next_batch()
+            if batch is None:
+                raise StopAsyncIteration
+            self._current = iter(batch)
+
+    async def batches(self) -> AsyncIterator[Items]:
+        """Everything that one read of the socket brought, at a time; quicker than item by item."""
+        while (batch := await self._next_batch()) is not None:
+            yield batch
+
+    async def _next_batch(self) -> Items | None:
+        while not self._queue:
+            if self._closed:
+                return None
+            if self._task is not None and self._task.done():
+                self._task.result()
+            self._news.clear()
+            await self._news.wait()
+        batch, size = self._queue.popleft()
+        self._queued_bytes -= size
+        if self._wire is not None and self._wire.paused and self._queued_bytes < self._buffer_bytes // 2:
+            self._wire.resume()
+        return batch
+
+    # Connection
+
+    async def _connect(self, lost: tuple[int, Reason] | None = None) -> Wire:
+        """A subscribed connection; where one was lost before, the hole stands before all that comes by the new one."""
+        self._early = []
+        wire = await Wire.connect(self._address, self._deliver, self._connect_seconds)
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                exact = [pattern for pattern in self._patterns if not is_pattern(pattern)]
+                await wire.subscribe(exact, [pattern for pattern in self._patterns if is_pattern(pattern)])
+        except TimeoutError:
+            wire.close()
+            raise RedisUnavailableError("Redis does not confirm the subscription in time") from None
+        except RedisUnavailableError:
+            wire.close()
+            raise
+        self._wire = wire
+        if lost is not None:
+            now = time.time_ns()
+            self._push([Hole(pattern, lost[0], now, lost[1]) for pattern in self._patterns])
+        for channel in self._channels.values():
+            if channel is not None and self._joiner is not None:
+                self._joiner.hold(channel)
+        early, self._early = self._early, None
+        for pushes, now in early:
+            self._deliver(pushes, now)
+        return wire
+
+    async def _follow(self, wire: Wire) -> None:
+        while True:
+            joining = asyncio.create_task(self._joiner.run(self._patterns)) if self._joiner is not None else None
+            try:
+                await self._until_lost(wire)
+            finally:
+                if joining is not None:
+                    joining.cancel()
+                    await asyncio.gather(joining, return_exceptions=True)
+            slow = wire.paused or time.time_ns() - self._paused_ns < _SLOW_NS
+            reason = Reason.SLOW if slow else Reason.DISCONNECTED
+            event("consumer_connection_lost", Level.ERROR, reason=reason.value)
+            wire.close()
+            wire = await self._reconnect(wire.last_ns, reason)
+            self.counts.reconnects += 1
+
+    async def _reconnect(self, lost_ns: int, reason: Reason) -> Wire:
+        attempt = 0
+        while True:
+            await asyncio.sleep(min(5.0, 0.05 * 2**attempt) * random.uniform(0.5, 1.0))
+            attempt = min(attempt + 1, 10)
+            try:
+                return await self._connect((lost_ns, reason))
+            except RedisUnavailableError as error:
+                event("consumer_reconnect_failed", Level.WARNING, error=str(error))
+
+    async def _until_lost(self, wire: Wire) -> None:
+        while not wire.closed.done():
+            await asyncio.wait((wire.closed,), timeout=self._silence_seconds / 3)
+            silent = (time.time_ns() - wire.last_ns) / 1e9
+            if wire.paused or wire.closed.done():
+                continue
+            if silent > self._silence_seconds:
+                return
+            if silent > self._silence_seconds / 3:
+                wire.ping()
+
+    # Messages
+
+    def _deliver(self, pushes: list[Push], now: int) -> None:
+        if self._early is not None:
+            self._early.append((pushes, now))
+            return
+        counts = self.counts
+        channels = self._channels
+        items: Items = []
+        for push in pushes:
+            name, data = push[-2], push[-1]
+            channel = channels.get(name)
+            if channel is None:
+                channel = self._meet(name)
+                if channel is None:
+                    counts.foreign += 1
+                    continue
+            if push[-3] != channel.source:
+                counts.overlapping += 1
+                continue
+            seen = channel.seen
+            if not seen.whole(data):
+                counts.malformed += 1
+                count("consumer_malformed")
+                items.append(Hole(channel.text, seen.newest, now, Reason.MALFORMED))
+            elif channel.waiting is not None:
+                items += self._joiner.keep(channel, Message(channel.name, data, now)) if self._joiner else []
+            else:
+                taken(channel, data, now, counts, items)
+        if items:
+            self._push(items)
+
+    def _push(self, items: Items) -> None:
+        counts = self.counts
+        size = 0
+        for item in items:
+            if type(item) is Message:
+                counts.messages += 1
+                counts.records += len(item)
+                size += len(item.data)
+            else:
+                counts.holes += 1
+                count("consumer_holes")
+        self._queued_bytes += size
+        self._queue.append((items, size))
+        self._news.set()
+        if self._queued_bytes > self._buffer_bytes and self._wire is not None and not self._wire.paused:
+            self._paused_ns = time.time_ns()
+            count("consumer_paused")
+            self._wire.pause()
+
+    def _meet(self, name: bytes) -> Channel | None:
+        """A channel that is new to us; None where its name is not one of ours."""
+        if name in self._channels:
+            return None
+        try:
+            text = name.decode()
+            channel = Channel(ChannelName.parse(text), self._source(text))
+        except (ChannelNameError, UnicodeDecodeError):
+            event("consumer_foreign_channel", Level.WARNING, channel=repr(name))
+            self._channels[name] = None
+            return None
+        self._channels[name] = channel
+        if self._joiner is not None:
+            self._joiner.hold(channel)
+        return channel
+
+    def _met(self, text: str) -> Channel | None:
+        name = text.encode()
+        return self._channels.get(name) or self._meet(name)
+
+    def _source(self, text: str) -> bytes:
+        if text in self._patterns and not is_pattern(text):
+            return _EXACT
+        return next(
+            (pattern.encode() for pattern in self._patterns if is_pattern(pattern) and matches(pattern, text)), b""
+        )

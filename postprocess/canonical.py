@@ -1,0 +1,124 @@
+"""The coalesced stream of one provider through the kernel of the live path, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from tapeline_kernel import SIDECAR, Normalizer, Output, Router
+
+from postprocess.columns import Columns, Origin, Part
+from tapeline.offline.tables import RAW_PAYLOADS
+from tapeline.rawfile import RawRow
+from tapeline.spec.encode import encode
+from tapeline.venues import Venue
+
+BATCH_PAYLOADS = 4096
+BATCH_BYTES = 4 << 20
+MERGED = "MERGED"
+SESSION_CHANNEL = "_session"
+
+
+class Payload(NamedTuple):
+    """A payload of the coalesced stream, with all that is known of where it came from."""
+
+    channel: str
+    schema: str
+    row: RawRow
+    instance: str
+    seen_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one batch gave: its raw rows, its records by kind, and the kernel's own account of it."""
+
+    raw: pa.Table
+    parts: list[Part]
+    rejected: list[Payload]
+
+
+class Canonical:
+    """Runs one provider's payloads through the kernel; `instance` is whose records they become."""
+
+    def __init__(self, venue: Venue, instance: str) -> None:
+        self._venue = venue
+        self._instance = instance
+        self._kernel = Normalizer(encode(venue.meaning), venue.provider, instance, "dbn")
+        self._columns = Columns(venue.provider, np.dtype(SIDECAR))
+        self._routing = encode(venue.session.routing)
+        self._router: Router | None = None
+        self._epoch = -1
+
+    def steps(self, payloads: Iterable[Payload]) -> Iterator[Step]:
+        """Every payload once, in the order given.
+
+        A single instance's sessions are kept apart, as they were live; in a merged stream they overlap and one
+        instance's end means nothing while the other goes on, so there is one session and nothing said of it.
+        """
+        batch: list[Payload] = []
+        for payload in payloads:
+            router = self._router
+            if router is None or (self._instance != MERGED and payload.row.epoch != self._epoch):
+                yield from self._step(batch)
+                batch = []
+                self._epoch = payload.row.epoch
+                router = self._router = Router(self._routing, self._venue.provider, self._instance, self._epoch)
+            silent = self._instance == MERGED and payload.channel == SESSION_CHANNEL
+            row = payload.row
+            if not silent:
+                router.inject(payload.channel, payload.schema, row.ts_recv, row.connection, row.payload)
+            batch.append(payload)
+            if len(batch) >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
+                yield from self._step(batch)
+                batch = []
+        yield from self._step(batch)
+
+    def symbols(self) -> dict[int, str]:
+        """Raw symbols by instrument id."""
+        return self._kernel.symbols()
+
+    def _step(self, batch: list[Payload]) -> Iterator[Step]:
+        if not batch or self._router is None:
+            return
+        taken = self._router.take()
+        spoken = [p for p in batch if not (self._instance == MERGED and p.channel == SESSION_CHANNEL)]
+        if taken is None:
+            yield Step(_raw(self._venue.provider, batch), [], [])
+            return
+        first, _, encoded = taken
+        output = self._kernel.normalize(encoded)
+        origin = Origin(
+            first,
+            [p.instance for p in spoken],
+            np.array([p.row.epoch for p in spoken], dtype=np.int64),
+            np.array([p.row.sequence for p in spoken], dtype=np.int64),
+            [p.channel for p in spoken],
+        )
+        parts = list(self._columns.parts(output.data, output.sidecar, origin, self._kernel.symbols()))
+        yield Step(_raw(self._venue.provider, batch), parts, _rejected(output, spoken, first))
+
+
+def _rejected(output: Output, batch: list[Payload], first: int) -> list[Payload]:
+    places = [event.sequence - first for event in output.events if event.kind == "reject"]
+    return [batch[place] for place in places if 0 <= place < len(batch)]
+
+
+def _raw(provider: str, batch: list[Payload]) -> pa.Table:
+    rows = [payload.row for payload in batch]
+    columns = {
+        "provider": [provider] * len(batch),
+        "channel": [payload.channel for payload in batch],
+        "instance": [payload.instance for payload in batch],
+        "raw_epoch": [row.epoch for row in rows],
+        "raw_sequence": [row.sequence for row in rows],
+        "schema": [payload.schema for payload in batch],
+        "connection": [row.connection for row in rows],
+        "ts_recv": np.array([row.ts_recv for row in rows], dtype="datetime64[ns]"),
+        "payload": [row.payload for row in rows],
+        "seen_by": [payload.seen_by for payload in batch],
+    }
+    return pa.table(columns, schema=RAW_PAYLOADS.columns)

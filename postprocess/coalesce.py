@@ -1,0 +1,123 @@
+"""One ordered stream of a channel out of the two instances': every message once, in the venue's order.
+
+A message is known by its content: what a venue sends on two connections is the same text, ids included. Content that
+comes again (a quote that returns to an earlier value) is told apart by its place: repeats are paired in order, and a
+pair further apart in time than `WINDOW_NS` is none. Each instance's own order is the venue's; a message that only one
+instance has goes where that instance had it, between its neighbours that both have. Where a message is in both,
+the first stream's copy stands.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tapeline.rawfile import RawRow
+
+WINDOW_NS = 30_000_000_000
+"""How far apart in time the two instances may have received the same message; also bounds memory."""
+
+
+class Merged(NamedTuple):
+    """A message of the coalesced stream."""
+
+    row: RawRow
+    first: bool
+    """Whether the row is the first stream's."""
+    both: bool
+    order: int
+    """Never falls within a channel; puts channels beside one another. ns, by the first stream's clock."""
+
+
+class _Side:
+    """One stream, read ahead as far as the window reaches."""
+
+    def __init__(self, rows: Iterable[RawRow]) -> None:
+        self._rows = iter(rows)
+        self._next = next(self._rows, None)
+        self._ahead: deque[RawRow] = deque()
+        self._stamps: dict[bytes, deque[int]] = {}
+        self._taken: Counter[bytes] = Counter()
+
+    def head(self) -> RawRow | None:
+        """The next message, after reading ahead of it."""
+        self._skip_taken()
+        reach = (self._ahead[0].ts_recv if self._ahead else self._next.ts_recv if self._next else 0) + WINDOW_NS
+        while self._next is not None and self._next.ts_recv <= reach:
+            self._ahead.append(self._next)
+            self._stamps.setdefault(self._next.payload, deque()).append(self._next.ts_recv)
+            self._next = next(self._rows, None)
+            self._skip_taken()
+        return self._ahead[0] if self._ahead else None
+
+    def when(self, payload: bytes) -> int | None:
+        """When this stream has the content next; None where it has not within its reach."""
+        stamps = self._stamps.get(payload)
+        return stamps[0] if stamps else None
+
+    def copies(self, payload: bytes) -> int:
+        """How often the content is within reach."""
+        return len(self._stamps.get(payload, ()))
+
+    def take(self, payload: bytes) -> None:
+        """Counts the next message of this content as done, wherever it stands."""
+        stamps = self._stamps[payload]
+        stamps.popleft()
+        if not stamps:
+            del self._stamps[payload]
+        if self._ahead[0].payload == payload:
+            self._ahead.popleft()
+        else:
+            self._taken[payload] += 1
+
+    def _skip_taken(self) -> None:
+        while self._ahead and self._taken[self._ahead[0].payload]:
+            payload = self._ahead.popleft().payload
+            self._taken[payload] -= 1
+            if not self._taken[payload]:
+                del self._taken[payload]
+
+
+def coalesce(first: Iterable[RawRow], second: Iterable[RawRow]) -> Iterator[Merged]:
+    """Merges two streams of one channel, each in its own order; the window bounds what is held in memory."""
+    sides = (_Side(first), _Side(second))
+    order = 0
+    skew = 0
+    while True:
+        heads = (sides[0].head(), sides[1].head())
+        if heads[0] is None and heads[1] is None:
+            return
+        place, both, other_stamp = _choose(heads, sides, skew)
+        row = heads[place]
+        assert row is not None  # `_choose` takes a side that has one
+        sides[place].take(row.payload)
+        if both:
+            sides[1 - place].take(row.payload)
+            skew = row.ts_recv - other_stamp if place == 0 else other_stamp - row.ts_recv
+        order = max(order, row.ts_recv if place == 0 else row.ts_recv + skew)
+        yield Merged(row, place == 0, both, order)
+
+
+def _choose(heads: tuple[RawRow | None, RawRow | None], sides: tuple[_Side, _Side], skew: int) -> tuple[int, bool, int]:
+    """Which side's head comes next, whether the other has it too, and when the other has it."""
+    one, two = heads
+    if one is None or two is None:
+        return (1 if one is None else 0), False, 0
+    if one.payload == two.payload and abs(one.ts_recv - two.ts_recv - skew) <= WINDOW_NS:
+        return 0, True, two.ts_recv
+    one_later, two_later = sides[1].when(one.payload), sides[0].when(two.payload)
+    if one_later is None and two_later is None:
+        return (0 if one.ts_recv <= two.ts_recv + skew else 1), False, 0
+    if one_later is None:
+        return 0, False, 0
+    if two_later is None:
+        return 1, False, 0
+    # Each stream has the other's head further on. A content that one stream holds more often was lost by the other, and
+    # the copy ahead is a later one; otherwise the two streams differ in order (a REST answer), and the first is right.
+    one_apart, two_apart = abs(one.ts_recv - one_later - skew), abs(two_later - two.ts_recv - skew)
+    if two_apart > one_apart and sides[1].copies(two.payload) > sides[0].copies(two.payload):
+        return 1, False, 0
+    if one_apart > two_apart and sides[0].copies(one.payload) > sides[1].copies(one.payload):
+        return 0, False, 0
+    return 0, True, one_later

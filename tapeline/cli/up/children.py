@@ -46,7 +46,7 @@ class Child:
     done: dict[str, Any] | None = None
     cpu_seconds: float = 0.0
     stopping: bool = False
-    _reader: threading.Thread | None = None
+    reader: threading.Thread | None = None
 
     @property
     def ended(self) -> bool:
@@ -88,9 +88,9 @@ class Child:
         if not self.ended:
             self.process.kill()
             self._reap(0)
-        if self._reader is not None:
+        if self.reader is not None:
             # What it said last counts: the final stats come just before its end.
-            self._reader.join(timeout=5)
+            self.reader.join(timeout=5)
 
     def await_ready(self, seconds: float) -> dict[str, Any]:
         """What it said when it was ready; raises ChildFailedError."""
@@ -119,8 +119,8 @@ def spawn(name: str, module: str, arguments: Sequence[str], log_dir: Path, env: 
             env=env,
         )
     child = Child(name, process, log)
-    child._reader = threading.Thread(target=_read, args=(child,), name=f"read {name}", daemon=True)
-    child._reader.start()
+    child.reader = threading.Thread(target=_read, args=(child,), name=f"read {name}", daemon=True)
+    child.reader.start()
     return child
 
 
@@ -155,6 +155,10 @@ def _last_line(log: Path) -> str:
         return "it logged nothing"
     try:
         event = msgspec.json.decode(lines[-1])
-        return str(event.get("error") or event.get("reason") or event.get("event")) if isinstance(event, dict) else lines[-1]
+        return (
+            str(event.get("error") or event.get("reason") or event.get("event"))
+            if isinstance(event, dict)
+            else lines[-1]
+        )
     except msgspec.DecodeError:
         return lines[-1]

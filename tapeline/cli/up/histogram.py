@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,6 +43,19 @@ class Histogram:
         self._counts[:] = 0
         self.largest_us = 0.0
         return taken
+
+    def counts(self) -> dict[str, float]:
+        """All it holds, as `{bucket: count}`, with the largest under `max`."""
+        places = np.flatnonzero(self._counts)
+        return {**{str(place): int(self._counts[place]) for place in places}, "max": self.largest_us}
+
+    def add_counts(self, counts: Mapping[str, float]) -> None:
+        """Adds what another's `counts` gave."""
+        for place, count in counts.items():
+            if place == "max":
+                self.largest_us = max(self.largest_us, count)
+            else:
+                self._counts[int(place)] += int(count)
 
     @property
     def total(self) -> int:

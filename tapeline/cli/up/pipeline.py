@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tapeline import venues
@@ -31,9 +31,9 @@ class Pipeline:
         self.redis_url = ""
         self.emulator: Child | None = None
         self.verifier: Child | None = None
-        self._quiet: tuple[tuple[Any, ...], float] = ((), 0.0)
+        self._quiet: tuple[tuple[list[Any], ...], float] = ((), 0.0)
 
-    def __enter__(self) -> Pipeline:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,9 +72,18 @@ class Pipeline:
             if not child.stopping and child.ended:
                 raise ChildFailedError(child.why())
 
+    def hush(self) -> None:
+        """Lets nothing more come in; what was sent is still under way."""
+        if self.emulator is not None and self.emulator.done is None:
+            self.emulator.stop()
+        if self.plan.source is Source.LIVE:
+            for instance in self.plan.instances:
+                if (manager := self.room("session_manager", instance)) is not None:
+                    manager.stop()
+
     def drained(self, now: float) -> bool:
         """Whether nothing has moved for a while between the venues and the consumer; `now` in seconds, monotonic."""
-        moving = tuple(_progress(child) for child in self.children if child is not self.emulator)
+        moving = tuple(_progress(child.stats) for child in self.children if child is not self.emulator)
         if moving != self._quiet[0]:
             self._quiet = (moving, now)
         return now - self._quiet[1] >= _QUIET_SECONDS
@@ -148,8 +157,10 @@ class Pipeline:
         self._spawn(f"batch_processor-{instance}", "batch_processor", [*flags, "--store", self.plan.store])
 
 
-def _progress(child: Child) -> Any:
-    return {key: value for key, value in child.stats.items() if key not in ("time_ns", "cpu_seconds", "counters", "rss")}
+def _progress(stats: dict[str, Any]) -> list[Any]:
+    """How far a process is, by provider or stream; what changes without any payload is left out."""
+    parts = {**stats.get("providers", {}), **stats.get("streams", {})}
+    return [(key, part.get("payloads"), part.get("records")) for key, part in sorted(parts.items())]
 
 
 def _reach(url: str) -> None:

@@ -1,6 +1,6 @@
-"""Counts what a consumer receives: payloads, records, repeats and delays, by published channel.
+"""Counts what a consumer receives: payloads, records and delays, by published channel.
 
-A payload is known by its `ts_recv`, which strictly rises within an instance's epoch: records of one payload share it.
+A payload is known by its `ts_recv`: its records share it, no other's have it, and repeats the SDK has already dropped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class ChannelTally:
 
     records: int = 0
     payloads: int = 0
-    repeats: int = 0
     last: int = 0
 
 
@@ -59,7 +58,10 @@ class StreamTally:
     def payloads_by_channel(self) -> dict[str, int]:
         """Payloads by venue channel: one that is published in several schemas counts once."""
         out: dict[str, int] = {}
-        for (channel, _), tally in self.channels.items():
+        for (channel, schema), tally in self.channels.items():
+            # What we say of a channel is no payload of it.
+            if schema == Schema.STATUS.value:
+                continue
             out[channel] = max(out.get(channel, 0), tally.payloads)
         return out
 
@@ -99,18 +101,16 @@ class Tally:
 
     @staticmethod
     def _count(stream: StreamTally, name: ChannelName, stamps: Stamps) -> Stamps:
-        """The `ts_recv` of payloads not seen before on this channel."""
+        """The `ts_recv` of each payload: where it differs from that of the record before."""
         channel = DEFINITIONS if name.schema is Schema.DEFINITION else name.channel
         tally = stream.channels.setdefault((channel, name.schema.value), ChannelTally())
-        before = np.empty_like(stamps)
-        before[0] = tally.last
-        before[1:] = stamps[:-1]
-        before = np.maximum.accumulate(before)
-        fresh = stamps[stamps > before]
+        starts = np.empty(len(stamps), dtype=np.bool_)
+        starts[0] = stamps[0] != tally.last
+        np.not_equal(stamps[1:], stamps[:-1], out=starts[1:])
+        fresh = stamps[starts]
         tally.records += len(stamps)
         tally.payloads += len(fresh)
-        tally.repeats += int(np.count_nonzero(stamps < before))
-        tally.last = max(tally.last, int(before[-1]), int(stamps[-1]))
+        tally.last = int(stamps[-1])
         return fresh
 
     @staticmethod

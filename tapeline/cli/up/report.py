@@ -1,0 +1,154 @@
+"""The account of a run: what was sent, received, lost and refused, how late, and at what cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tapeline import venues
+from tapeline.cli.up.histogram import Histogram
+from tapeline.cli.up.ledger import missing
+
+
+@dataclass(frozen=True, slots=True)
+class VenueReport:
+    """One venue's part. `lost` is None where nobody knows what was sent."""
+
+    sent: int | None
+    received: int
+    records: int
+    lost: int | None
+    missing: dict[str, int]
+    """By channel: sent and not published as records, for whatever reason."""
+    unpublished: dict[str, int]
+    """By reason: payloads that the normalizer did not publish on purpose."""
+    rejected: dict[str, int]
+    gaps: int
+    latency_us: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole."""
+
+    payloads: int
+    records: int
+    lost: int | None
+    rejected: int
+    gaps: int
+    latency_us: dict[str, float | None]
+    latency_from: str
+    """`venue`: from the venue's sending; `receipt`: from ours."""
+    cpu_seconds: dict[str, float]
+    venues: dict[str, VenueReport]
+    holes: dict[str, int]
+    repeats: int
+    seconds: float
+    tables: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something was lost."""
+        return bool(self.lost)
+
+
+@dataclass(slots=True)
+class Observed:
+    """What the processes of a run have told at their end."""
+
+    venues: tuple[str, ...]
+    instances: tuple[str, ...]
+    sent: dict[str, dict[str, int]] | None
+    verifier: dict[str, Any]
+    normalizers: dict[str, dict[str, Any]]
+    """By instance: the normalizer's last statistics."""
+    cpu_seconds: dict[str, float]
+    seconds: float
+    tables: dict[str, int]
+
+
+def make_report(seen: Observed) -> Report:
+    """Adds everything up."""
+    parts = {name: _venue(name, seen) for name in seen.venues}
+    exact = _merged(seen, list(seen.venues), "end_to_end")
+    from_venue = seen.sent is not None and exact.total > 0
+    latency = exact if from_venue else _merged(seen, list(seen.venues), "lag")
+    lost = [part.lost for part in parts.values() if part.lost is not None]
+    return Report(
+        payloads=sum(part.received for part in parts.values()),
+        records=sum(part.records for part in parts.values()),
+        lost=sum(lost) if seen.sent is not None else None,
+        rejected=sum(sum(part.rejected.values()) for part in parts.values()),
+        gaps=sum(part.gaps for part in parts.values()),
+        latency_us=latency.summary(),
+        latency_from="venue" if from_venue else "receipt",
+        cpu_seconds={name: round(seconds, 3) for name, seconds in seen.cpu_seconds.items()},
+        venues=parts,
+        holes=dict(seen.verifier.get("holes", {})),
+        repeats=int(seen.verifier.get("repeats", 0)),
+        seconds=round(seen.seconds, 3),
+        tables=seen.tables,
+    )
+
+
+def _venue(name: str, seen: Observed) -> VenueReport:
+    provider = venues.provider(name)
+    streams = _streams(seen, provider)
+    told = [stats.get("providers", {}).get(provider, {}) for stats in seen.normalizers.values()]
+    rejected = _sum(part.get("rejected", {}) for part in told)
+    unpublished = _sum(unpublished_by_reason(part) for part in told)
+    received = sum(sum(stream["channels"].values()) for stream in streams)
+    sent = seen.sent.get(name, {}) if seen.sent is not None else None
+    lacking = missing(name, sent, [stream["channels"] for stream in streams]) if sent is not None else {}
+    explained = sum(unpublished.values()) + sum(rejected.values())
+    return VenueReport(
+        sent=sum(sent.values()) if sent is not None else None,
+        received=received,
+        records=sum(int(stream["records"]) for stream in streams),
+        lost=max(0, sum(lacking.values()) - explained) if sent is not None else None,
+        missing=lacking,
+        unpublished=unpublished,
+        rejected=rejected,
+        gaps=sum(gaps(part) for part in told),
+        latency_us=_merged(seen, [name], "lag").summary(),
+    )
+
+
+def unpublished_by_reason(told: Mapping[str, Any]) -> dict[str, int]:
+    """Payloads that the normalizer kept back on purpose: excluded by the venue's meaning, or older than the snapshot."""
+    out = {str(reason): int(count) for reason, count in told.get("excluded", {}).items() if count}
+    if stale := int(told.get("books", {}).get("stale", 0)):
+        out["older than the snapshot"] = stale
+    return out
+
+
+def gaps(told: Mapping[str, Any]) -> int:
+    """Gaps that a normalizer found in the venue's own sequence or checksums."""
+    return int(told.get("links", {}).get("broken", 0)) + int(told.get("checksums", {}).get("bad", 0))
+
+
+def rejects(told: Mapping[str, Any]) -> int:
+    """Payloads that a normalizer has rejected."""
+    return sum(int(count) for count in told.get("rejected", {}).values())
+
+
+def _streams(seen: Observed, provider: str) -> list[dict[str, Any]]:
+    all_streams = seen.verifier.get("streams", {})
+    return [all_streams[key] for key in (f"{provider}.{one}" for one in seen.instances) if key in all_streams]
+
+
+def _merged(seen: Observed, names: list[str], which: str) -> Histogram:
+    out = Histogram()
+    for name in names:
+        for stream in _streams(seen, venues.provider(name)):
+            out.add_counts(stream[which])
+    return out
+
+
+def _sum(parts: Any) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update({str(key): int(value) for key, value in part.items()})
+    return {key: value for key, value in total.items() if value}

@@ -652,6 +652,32 @@ fn plain_until(b: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Where the items of an array stand in it; the array is checked as a whole. Empty bytes are an empty array.
+pub fn items(array: &[u8]) -> Result<Vec<(usize, usize)>, JsonError> {
+    let mut found = Vec::new();
+    if array.is_empty() {
+        return Ok(found);
+    }
+    let tree = Tree::default();
+    let mut scan = Scan { b: array, at: 0, tree: &tree, found: &mut Found::default(), goal: 0, missing: 0 };
+    if scan.peek()? != b'[' {
+        return scan.syntax();
+    }
+    scan.at += 1;
+    scan.space();
+    if scan.peek()? == b']' {
+        return Ok(found);
+    }
+    loop {
+        let start = scan.at;
+        scan.skip(1)?;
+        found.push((start, scan.at));
+        if scan.next_or(b']')? {
+            return Ok(found);
+        }
+    }
+}
+
 /// The text of a string's inside with its escapes resolved; a lone surrogate becomes U+FFFD.
 pub fn unescape(inside: &[u8]) -> String {
     let mut quoted = Vec::with_capacity(inside.len() + 2);

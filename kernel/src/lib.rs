@@ -2,14 +2,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod book;
 pub mod decimal;
 pub mod glob;
+pub mod instrument;
 pub mod json;
+pub mod normalize;
 pub mod plan;
 pub mod record;
 pub mod resp;
 pub mod router;
 pub mod spec;
+pub mod sync;
 pub mod time;
 pub mod wire;
 

@@ -1,17 +1,21 @@
 //! The Python binding: `tapeline_kernel` as its stub describes it, and nothing else.
 
+use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList, PySequence};
+use pyo3::types::{PyBytes, PyDict, PyList, PySequence};
 
+use crate::normalize::{self, Normalizer, Sink};
 use crate::router::Router;
 use crate::wire::WireError;
 
-/// Bytes from which on letting other Python threads run is worth the wait to get back.
-const DETACH_BYTES: usize = 64 * 1024;
+/// Bytes of frames from which on letting other Python threads run is worth the wait to get back: some 50 µs of work.
+const ROUTE_DETACHED: usize = 64 * 1024;
+/// The same for payloads to be normalised.
+const NORMALIZE_DETACHED: usize = 8 * 1024;
 
 pyo3::create_exception!(tapeline_kernel, SpecError, PyValueError, "A spec the kernel cannot compile.");
 pyo3::create_exception!(tapeline_kernel, BatchError, PyValueError, "Bytes that are not a SubscribeResponse.");
@@ -28,11 +32,39 @@ impl From<WireError> for PyErr {
     }
 }
 
-/// Runs `work` without the interpreter where there is enough of it; a panic, which no input should cause, is an error.
-fn guarded<T: Send>(py: Python<'_>, bytes: usize, work: impl FnOnce() -> T + Send) -> PyResult<T> {
-    let work = AssertUnwindSafe(work);
-    let done = if bytes < DETACH_BYTES { catch_unwind(work) } else { py.detach(|| catch_unwind(work)) };
-    done.map_err(|_| WireError::Internal.into())
+/// Kernel state that no call can leave half done: a panic, which no input should cause, is an error then and ever after.
+struct Guarded<T> {
+    inner: T,
+    failed: bool,
+}
+
+impl<T: Send> Guarded<T> {
+    fn new(inner: T) -> Self {
+        Self { inner, failed: false }
+    }
+
+    fn run<R>(&mut self, work: impl FnOnce(&mut T) -> R) -> PyResult<R> {
+        if self.failed {
+            return Err(WireError::Internal.into());
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| work(&mut self.inner)));
+        self.failed = done.is_err();
+        done.map_err(|_| WireError::Internal.into())
+    }
+
+    /// The same while other Python threads run, where there is enough to do for that.
+    fn run_detached<R: Send>(
+        &mut self,
+        py: Python<'_>,
+        enough: bool,
+        work: impl FnOnce(&mut T) -> R + Send,
+    ) -> PyResult<R> {
+        if enough {
+            py.detach(|| self.run(work))
+        } else {
+            self.run(work)
+        }
+    }
 }
 
 /// The items of a list, or of any other sequence by way of one.
@@ -43,16 +75,25 @@ fn listed<'py>(items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
     }
 }
 
+fn joined<'py>(py: Python<'py>, head: &[u8], body: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, head.len() + body.len(), |bytes| {
+        let (front, back) = bytes.split_at_mut(head.len());
+        front.copy_from_slice(head);
+        back.copy_from_slice(body);
+        Ok(())
+    })
+}
+
 #[pyclass(name = "Router", module = "tapeline_kernel")]
 struct PyRouter {
-    router: Router,
+    router: Guarded<Router>,
 }
 
 #[pymethods]
 impl PyRouter {
     #[new]
     fn new(routing: &[u8], provider: &str, instance: &str, epoch: u64) -> PyResult<Self> {
-        Ok(Self { router: Router::new(routing, provider, instance, epoch)? })
+        Ok(Self { router: Guarded::new(Router::new(routing, provider, instance, epoch)?) })
     }
 
     fn push<'py>(
@@ -74,8 +115,7 @@ impl PyRouter {
             bytes += frame.len();
             work.push((stamp.extract()?, frame));
         }
-        let router = &mut self.router;
-        let left = guarded(py, bytes, || {
+        let left = self.router.run_detached(py, bytes >= ROUTE_DETACHED, |router| {
             let mut left = Vec::new();
             for (place, (stamp, frame)) in work.iter().enumerate() {
                 if router.push(connection, *stamp, frame).is_none() {
@@ -87,35 +127,149 @@ impl PyRouter {
         left.into_iter().map(|place| Ok((place, (&work[place].1).into_pyobject(py)?))).collect()
     }
 
-    fn inject(&mut self, channel: &str, schema: &str, ts_recv: u64, connection: u32, payload: &[u8]) -> u64 {
-        self.router.inject(channel, schema, ts_recv, connection, payload)
+    fn inject(
+        &mut self,
+        channel: &str,
+        schema: &str,
+        ts_recv: u64,
+        connection: u32,
+        payload: &[u8],
+    ) -> PyResult<u64> {
+        self.router.run(|router| router.inject(channel, schema, ts_recv, connection, payload))
     }
 
     fn take<'py>(&mut self, py: Python<'py>) -> PyResult<Option<(u64, u64, Bound<'py, PyBytes>)>> {
-        let taken = self.router.take(|head, body| {
-            PyBytes::new_with(py, head.len() + body.len(), |bytes| {
-                let (front, back) = bytes.split_at_mut(head.len());
-                front.copy_from_slice(head);
-                back.copy_from_slice(body);
-                Ok(())
-            })
-        });
+        let taken = self.router.run(|router| router.take(|head, body| joined(py, head, body)))?;
         taken.map(|(first, last, bytes)| Ok((first, last, bytes?))).transpose()
     }
 
     #[getter]
     fn next_sequence(&self) -> u64 {
-        self.router.next_sequence()
+        self.router.inner.next_sequence()
     }
 
     #[getter]
     fn open_payloads(&self) -> u64 {
-        self.router.open_payloads()
+        self.router.inner.open_payloads()
     }
 
     #[getter]
     fn open_bytes(&self) -> usize {
-        self.router.open_bytes()
+        self.router.inner.open_bytes()
+    }
+}
+
+#[pyclass(name = "Event", module = "tapeline_kernel", frozen, get_all)]
+struct PyEvent {
+    kind: &'static str,
+    channel: String,
+    symbol: String,
+    reason: String,
+    sequence: u64,
+    from_id: u64,
+    to_id: u64,
+    sample: Py<PyBytes>,
+}
+
+impl PyEvent {
+    fn new(py: Python<'_>, event: normalize::Event) -> Self {
+        Self {
+            kind: event.kind.name(),
+            channel: event.channel,
+            symbol: event.symbol,
+            reason: event.reason,
+            sequence: event.sequence,
+            from_id: event.from_id,
+            to_id: event.to_id,
+            sample: PyBytes::new(py, &event.sample).unbind(),
+        }
+    }
+}
+
+#[pyclass(name = "Output", module = "tapeline_kernel", frozen, get_all)]
+struct PyOutput {
+    data: Py<PyBytes>,
+    commands: u32,
+    payloads: usize,
+    records: usize,
+    sidecar: Py<PyBytes>,
+    events: Py<PyList>,
+    epoch: u64,
+    first: u64,
+    last: u64,
+    oldest_ts_recv: u64,
+}
+
+impl PyOutput {
+    fn new(py: Python<'_>, output: normalize::Output) -> PyResult<Self> {
+        let events: Vec<PyEvent> = output.events.into_iter().map(|event| PyEvent::new(py, event)).collect();
+        Ok(Self {
+            data: PyBytes::new(py, &output.data).unbind(),
+            commands: output.commands,
+            payloads: output.payloads,
+            records: output.records,
+            sidecar: PyBytes::new(py, &output.sidecar).unbind(),
+            events: events.into_pyobject(py)?.cast_into::<PyList>()?.unbind(),
+            epoch: output.epoch,
+            first: output.first,
+            last: output.last,
+            oldest_ts_recv: output.oldest_ts_recv,
+        })
+    }
+}
+
+#[pyclass(name = "Normalizer", module = "tapeline_kernel")]
+struct PyNormalizer {
+    normalizer: Guarded<Normalizer>,
+}
+
+#[pymethods]
+impl PyNormalizer {
+    #[new]
+    #[pyo3(signature = (meaning, provider, instance, sink = "resp"))]
+    fn new(meaning: &[u8], provider: &str, instance: &str, sink: &str) -> PyResult<Self> {
+        let sink = match sink {
+            "resp" => Sink::Resp,
+            "dbn" => Sink::Dbn,
+            _ => return Err(PyValueError::new_err(format!("sink {sink:?} is neither resp nor dbn"))),
+        };
+        Ok(Self { normalizer: Guarded::new(Normalizer::new(meaning, provider, instance, sink)?) })
+    }
+
+    fn normalize(&mut self, py: Python<'_>, response: PyBackedBytes) -> PyResult<PyOutput> {
+        let detached = response.len() >= NORMALIZE_DETACHED;
+        let output = self.normalizer.run_detached(py, detached, |normalizer| normalizer.normalize(&response))??;
+        PyOutput::new(py, output)
+    }
+
+    #[pyo3(signature = (all = false))]
+    fn flush<'py>(&mut self, py: Python<'py>, all: bool) -> PyResult<(Bound<'py, PyBytes>, u32)> {
+        let (data, commands) = self.normalizer.run_detached(py, true, |normalizer| normalizer.flush(all))?;
+        Ok((PyBytes::new(py, &data), commands))
+    }
+
+    fn restore(&mut self, py: Python<'_>, fields: &Bound<'_, PyDict>) -> PyResult<u64> {
+        let items: PyResult<Vec<(Vec<u8>, Vec<u8>)>> = fields
+            .iter()
+            .map(|(field, value)| {
+                let (field, value) = (field.cast_into::<PyBytes>()?, value.cast_into::<PyBytes>()?);
+                Ok((field.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            })
+            .collect();
+        let items = items?;
+        self.normalizer.run_detached(py, true, |normalizer| normalizer.restore(&items))
+    }
+
+    fn counters(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        self.normalizer.inner.counters()
+    }
+
+    fn channels(&self) -> Vec<(String, String)> {
+        self.normalizer.inner.channels()
+    }
+
+    fn symbols(&self) -> BTreeMap<u32, String> {
+        self.normalizer.inner.symbols()
     }
 }
 
@@ -123,6 +277,10 @@ impl PyRouter {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SpecError", module.py().get_type::<SpecError>())?;
     module.add("BatchError", module.py().get_type::<BatchError>())?;
+    module.add("SIDECAR", normalize::SIDECAR.to_vec())?;
     module.add_class::<PyRouter>()?;
+    module.add_class::<PyEvent>()?;
+    module.add_class::<PyOutput>()?;
+    module.add_class::<PyNormalizer>()?;
     Ok(())
 }

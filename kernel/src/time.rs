@@ -3,36 +3,29 @@
 use crate::decimal::{Dec, NumberError};
 
 /// How a time is written; `TimeUnit` of the spec language.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 pub enum TimeUnit {
     /// Seconds, whole or decimal.
+    #[serde(rename = "s")]
     Seconds,
     /// Milliseconds, whole or decimal.
+    #[serde(rename = "ms")]
     Millis,
     /// Microseconds, whole or decimal.
+    #[serde(rename = "us")]
     Micros,
     /// Nanoseconds.
+    #[serde(rename = "ns")]
     Nanos,
     /// RFC 3339 with 0 to 9 fractional digits.
+    #[serde(rename = "iso")]
     Iso,
     /// An integer of 10, 13, 16 or 19 digits: s, ms, µs or ns.
+    #[serde(rename = "digits")]
     ByDigits,
 }
 
 impl TimeUnit {
-    /// The unit by its value in the spec's JSON.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "s" => Self::Seconds,
-            "ms" => Self::Millis,
-            "us" => Self::Micros,
-            "ns" => Self::Nanos,
-            "iso" => Self::Iso,
-            "digits" => Self::ByDigits,
-            _ => return None,
-        })
-    }
-
     /// Reads a time (the text without quotes): ns since the Unix epoch; `None` where it is not given, that is empty,
     /// `null`, zero or before 1970. Digits finer than a nanosecond are cut off.
     #[inline]

@@ -1,0 +1,286 @@
+//! Turns batches of raw payloads into DBN: finds the message, takes its values, keeps books, writes records.
+
+mod books;
+mod checkpoint;
+mod definitions;
+mod out;
+mod session;
+mod simple;
+mod state;
+mod values;
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use crate::json::{self, Found, JsonError};
+use crate::plan::{self, Make, Message, Program, Source, SpecError};
+use crate::spec;
+use crate::wire::{PayloadView, Response, WireError};
+
+pub use out::{Sink, SIDECAR, SIDECAR_BYTES};
+pub use state::{Event, EventKind};
+use state::State;
+use values::Reject;
+
+/// The session manager's own channel in every provider's stream.
+pub const SESSION_CHANNEL: &str = "_session";
+/// Frames that no route and no session rule took.
+pub const UNKNOWN_CHANNEL: &str = "_unknown";
+
+/// What one batch became.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// RESP commands or DBN records.
+    pub data: Vec<u8>,
+    /// Replies to expect.
+    pub commands: u32,
+    /// Payloads looked at.
+    pub payloads: usize,
+    /// Records made.
+    pub records: usize,
+    /// Exact numbers, a row a record (sink `Dbn`).
+    pub sidecar: Vec<u8>,
+    /// What a person or a metric should know of.
+    pub events: Vec<Event>,
+    /// The epoch.
+    pub epoch: u64,
+    /// First sequence covered.
+    pub first: u64,
+    /// Last sequence covered.
+    pub last: u64,
+    /// Smallest `ts_recv`.
+    pub oldest_ts_recv: u64,
+}
+
+/// The programs of one raw channel.
+#[derive(Debug)]
+struct Plan {
+    programs: Vec<Program>,
+    current: usize,
+}
+
+/// Turns the raw batches of one provider and instance into DBN.
+#[derive(Debug)]
+pub struct Normalizer {
+    meaning: spec::Meaning,
+    plans: Vec<Plan>,
+    index: HashMap<String, usize>,
+    found: Found,
+    entry_found: Found,
+    no_entry: Found,
+    state: State,
+}
+
+impl Normalizer {
+    /// Compiles a meaning (JSON of `tapeline.spec.encode`).
+    pub fn new(meaning: &[u8], provider: &str, instance: &str, sink: Sink) -> Result<Self, SpecError> {
+        let meaning: spec::Meaning =
+            serde_json::from_slice(meaning).map_err(|error| SpecError(format!("meaning: {error}")))?;
+        plan::programs(&meaning, "*")?;
+        for mapping in &meaning.mappings {
+            for message in &mapping.messages {
+                // Every message is compiled once, whatever its glob, so that a bad one is refused at start.
+                let mut alone = meaning.clone();
+                alone.mappings = vec![spec::Mapping {
+                    messages: vec![spec::Message { channel: "*".into(), ..message.clone() }],
+                    ..mapping.clone()
+                }];
+                plan::programs(&alone, "*")?;
+            }
+        }
+        let state = State::new(&meaning, provider, instance, sink)?;
+        Ok(Self {
+            meaning,
+            plans: Vec::new(),
+            index: HashMap::new(),
+            found: Found::default(),
+            entry_found: Found::default(),
+            no_entry: Found::default(),
+            state,
+        })
+    }
+
+    /// One encoded `SubscribeResponse` in, what is to be published out; a broken batch changes nothing.
+    pub fn normalize(&mut self, response: &[u8]) -> Result<Output, WireError> {
+        let mut output = Output::default();
+        match Response::parse(response)? {
+            Response::Gap(gap) => {
+                self.state.lost(gap.epoch, gap.from_sequence, gap.to_sequence);
+                output.epoch = gap.epoch;
+                output.first = gap.from_sequence;
+                output.last = gap.to_sequence.max(gap.from_sequence.saturating_sub(1));
+            }
+            Response::Batch(batch) => {
+                output.epoch = batch.epoch;
+                output.first = batch.first_sequence;
+                output.last = batch.last_sequence();
+                output.payloads = batch.len();
+                self.state.begin(batch.epoch, batch.first_sequence);
+                let channels: Vec<usize> =
+                    batch.channels.iter().map(|(name, schema)| self.channel(name, schema)).collect();
+                let mut sequence = batch.first_sequence;
+                let mut oldest = u64::MAX;
+                for payload in batch.payloads() {
+                    oldest = oldest.min(payload.ts_recv);
+                    if let Some(channel) = channels.get(payload.channel as usize) {
+                        self.payload(*channel, sequence, &payload, &mut output);
+                    }
+                    sequence = sequence.saturating_add(1);
+                }
+                output.oldest_ts_recv = if oldest == u64::MAX { 0 } else { oldest };
+                self.state.end(batch.last_sequence());
+            }
+        }
+        let (sidecar, records) = self.state.outs.end_batch(&mut output.data, &mut output.commands);
+        output.sidecar = sidecar;
+        output.records = records;
+        output.events = std::mem::take(&mut self.state.events);
+        Ok(output)
+    }
+
+    /// Totals since the start, by group and name.
+    pub fn counters(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        self.state.totals()
+    }
+
+    /// Id and schema of the published channels, by the sidecar's number.
+    pub fn channels(&self) -> Vec<(String, String)> {
+        let all = self.state.outs.all().iter();
+        all.map(|out| (out.channel.clone(), out.schema.name().to_string())).collect()
+    }
+
+    /// The raw symbol of each `instrument_id`.
+    pub fn symbols(&self) -> BTreeMap<u32, String> {
+        let all = self.state.instruments.all().iter();
+        all.map(|instrument| (instrument.id, instrument.raw_symbol.clone())).collect()
+    }
+
+    /// Redis commands, and their number, for late-join keys and checkpoint of all that has changed (or all).
+    pub fn flush(&mut self, all: bool) -> (Vec<u8>, u32) {
+        self.state.flush(all)
+    }
+
+    /// Takes a checkpoint's fields back in; the sequence to resume after (0: from the start).
+    pub fn restore(&mut self, fields: &[(Vec<u8>, Vec<u8>)]) -> u64 {
+        for (name, _) in fields {
+            if let Ok(name) = std::str::from_utf8(name) {
+                if let Some((channel, schema)) = checkpoint::channel_of(name) {
+                    self.channel(channel, schema);
+                }
+            }
+        }
+        let rules: Vec<spec::Book> = self.meaning.mappings.iter().flat_map(|mapping| mapping.books.clone()).collect();
+        self.state.restore(fields, &rules)
+    }
+
+    fn channel(&mut self, name: &str, schema: &str) -> usize {
+        if let Some(known) = self.index.get(name) {
+            return *known;
+        }
+        // Every message compiled on its own at start, so this cannot fail; an empty plan would reject all as unknown.
+        let programs = plan::programs(&self.meaning, name).unwrap_or_default();
+        self.plans.push(Plan { programs, current: 0 });
+        let at = self.state.add_channel(name, schema);
+        self.index.insert(name.into(), at);
+        at
+    }
+
+    #[inline]
+    fn payload(&mut self, channel: usize, sequence: u64, payload: &PayloadView<'_>, output: &mut Output) {
+        if !self.state.admit(channel, sequence, payload) {
+            return;
+        }
+        if let Err(reject) = self.interpret(channel, payload) {
+            self.state.reject(channel, reject, payload.data);
+        }
+        self.state.outs.end_payload(&mut output.data, &mut output.commands);
+    }
+
+    fn interpret(&mut self, channel: usize, payload: &PayloadView<'_>) -> Result<(), Reject> {
+        let name = self.state.channels.get(channel).map_or("", |channel| channel.name.as_str());
+        if name == SESSION_CHANNEL {
+            return self.state.session(payload);
+        }
+        if name == UNKNOWN_CHANNEL {
+            return Err(Reject("unknown_channel"));
+        }
+        let Some(plan) = self.plans.get_mut(channel) else { return Err(Reject("unknown_channel")) };
+        let Some(program) = plan.at(payload.ts_recv) else { return Err(Reject("no_mapping")) };
+        program.tree.scan(payload.data, &mut self.found).map_err(broken)?;
+        let whole = Source { payload: payload.data, found: &self.found, entry: b"", entry_found: &self.no_entry };
+        let message = program.messages.iter().find(|message| message.when.iter().all(|on| on.holds(&whole)));
+        let Some(message) = message else { return Err(Reject("unknown_message")) };
+        let books = self.meaning.mappings.get(program.mapping).map_or(&[][..], |mapping| mapping.books.as_slice());
+        if message.makes.is_empty() {
+            self.state.exclude(&message.excluded);
+            return Ok(());
+        }
+        let job = Job { message, books, channel, ts_recv: payload.ts_recv };
+        match &message.each {
+            None => self.state.make(&job, &whole),
+            Some(each) => {
+                let array = whole.get(plan::Place { entry: false, slot: each.slot });
+                let items = json::items(array).map_err(broken)?;
+                for (start, end) in items {
+                    let entry = array.get(start..end).unwrap_or_default();
+                    each.tree.scan(entry, &mut self.entry_found).map_err(broken)?;
+                    let source =
+                        Source { payload: payload.data, found: &self.found, entry, entry_found: &self.entry_found };
+                    if let Err(reject) = self.state.make(&job, &source) {
+                        self.state.reject(channel, reject, entry);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Plan {
+    #[inline]
+    fn at(&mut self, ts_recv: u64) -> Option<&Program> {
+        let holds = |program: &Program| (program.since..program.until).contains(&ts_recv);
+        if !self.programs.get(self.current).is_some_and(holds) {
+            self.current = self.programs.iter().position(holds)?;
+        }
+        self.programs.get(self.current)
+    }
+}
+
+/// What is being made of one payload.
+struct Job<'a> {
+    message: &'a Message,
+    books: &'a [spec::Book],
+    channel: usize,
+    ts_recv: u64,
+}
+
+impl State {
+    #[inline]
+    fn make(&mut self, job: &Job<'_>, source: &Source<'_>) -> Result<(), Reject> {
+        for make in &job.message.makes {
+            match make {
+                Make::Trade(make) => self.trade(job, make, source)?,
+                Make::Quote(make) => self.quote(job, make, source)?,
+                Make::Levels(make) => self.levels(job, make, source)?,
+                Make::Order(make) => self.order(job, make, source)?,
+                Make::Top(make) => self.top(job, make, source)?,
+                Make::Statistics(make) => self.statistics(job, make, source)?,
+                Make::Bar(make) => self.bar(job, make, source)?,
+                Make::Instrument(make) => self.instrument(job, make, source)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: JsonError) -> Reject {
+    Reject(match error {
+        JsonError::Truncated => "truncated",
+        JsonError::Syntax(_) => "syntax",
+        JsonError::TooDeep => "too_deep",
+        JsonError::Utf8 => "not_utf8",
+        JsonError::TooLong => "too_long",
+    })
+}

@@ -1,0 +1,198 @@
+//! Messages that need no book: trades, quotes, depth snapshots, statistics, candles.
+
+use super::out::Exact;
+use super::state::{EventKind, State};
+use super::values::{self, Reject};
+use super::Job;
+use crate::decimal::Dec;
+use crate::plan::{self, Place, Source};
+use crate::record::{self, Side, Statistic, F_TOB};
+use crate::spec::{LinkRule, StatValue};
+use crate::sync;
+
+impl State {
+    /// One trade.
+    #[inline]
+    pub fn trade(&mut self, job: &Job<'_>, make: &plan::Trade, source: &Source<'_>) -> Result<(), Reject> {
+        for (why, on) in &make.exclude {
+            if on.holds(source) {
+                self.exclude(why);
+                return Ok(());
+            }
+        }
+        let price = values::number(source, make.price)?;
+        let size = values::number(source, make.size)?;
+        let side = values::side(source, &make.side)?;
+        let ts_event = values::time_of(source, &make.time)?;
+        let ts_sent = make.sent.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
+        let id = make.id.map(|place| values::id(source, place)).transpose()?;
+        let instrument = self.instrument_of(job.channel, source, make.symbol)?;
+        let (px, px_flag) = self.price(instrument, price)?;
+        let (lots, size_flag) = self.lots(instrument, size)?;
+        if let (Some(id), LinkRule::Next) = (id, make.link) {
+            if !self.chain(job.channel, instrument, id) {
+                self.exclude("repeated trade");
+                return Ok(());
+            }
+        }
+        self.define(instrument, job.channel, job.ts_recv);
+        let id = id.unwrap_or(0);
+        let stamp = self.stamp(instrument, job.ts_recv, ts_event, ts_sent, id);
+        let exact = Exact { venue_id: id, price: Some(price), size: Some(size), ..Exact::default() };
+        let out = self.out(job.channel, make.schema);
+        let flags = px_flag | size_flag;
+        self.outs.record(out, &exact, |bytes| record::trade(bytes, &stamp, px, lots, side, flags));
+        self.outs.keep(out, stamp.instrument_id, 0);
+        Ok(())
+    }
+
+    /// Takes a trade id in; false where it has been before.
+    fn chain(&mut self, channel: usize, instrument: usize, id: u64) -> bool {
+        let Some(known) = self.channels.get_mut(channel) else { return true };
+        match known.chains.entry(instrument).or_default().take(id) {
+            sync::Place::Next => self.links[0] += 1,
+            sync::Place::Late => {}
+            sync::Place::Repeated => return false,
+            sync::Place::After(from, to) => {
+                self.links[1] += 1;
+                self.event(EventKind::Gap, Some(channel), Some(instrument), "trade id", from, to);
+            }
+        }
+        true
+    }
+
+    /// One top of book.
+    #[inline]
+    pub fn quote(&mut self, job: &Job<'_>, make: &plan::Quote, source: &Source<'_>) -> Result<(), Reject> {
+        let ts_event = make.time.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
+        let ts_sent = make.sent.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
+        let sequence = make.sequence.map(|place| values::id(source, place)).transpose()?.unwrap_or(0);
+        let instrument = self.instrument_of(job.channel, source, make.symbol)?;
+        let (bid, bid_exact, bid_flag) = self.quote_side(instrument, source, make.prices[0], make.sizes[0])?;
+        let (ask, ask_exact, ask_flag) = self.quote_side(instrument, source, make.prices[1], make.sizes[1])?;
+        self.define(instrument, job.channel, job.ts_recv);
+        let stamp = self.stamp(instrument, job.ts_recv, ts_event, ts_sent, sequence);
+        let exact = Exact {
+            venue_id: sequence,
+            price: bid_exact.map(|pair| pair.0),
+            size: bid_exact.map(|pair| pair.1),
+            ask_price: ask_exact.map(|pair| pair.0),
+            ask_size: ask_exact.map(|pair| pair.1),
+        };
+        let flags = F_TOB | bid_flag | ask_flag;
+        let out = self.out(job.channel, make.schema);
+        self.outs.record(out, &exact, |bytes| record::mbp_1(bytes, &stamp, bid, ask, flags));
+        self.outs.keep(out, stamp.instrument_id, 0);
+        Ok(())
+    }
+
+    /// A side whose price is absent, null or zero is not there.
+    #[inline]
+    fn quote_side(
+        &mut self,
+        instrument: usize,
+        source: &Source<'_>,
+        price: Place,
+        size: Place,
+    ) -> Result<(Side, Option<(Dec, Dec)>, u8), Reject> {
+        let Some(price) = values::maybe_number(source, price)?.filter(|price| !price.is_zero()) else {
+            return Ok((None, None, 0));
+        };
+        let size = values::maybe_number(source, size)?.unwrap_or_default();
+        let (px, px_flag) = self.price(instrument, price)?;
+        let (lots, size_flag) = self.lots(instrument, size)?;
+        Ok((Some((px, lots)), Some((price, size)), px_flag | size_flag))
+    }
+
+    /// One full top-N book.
+    pub fn top(&mut self, job: &Job<'_>, make: &plan::Top, source: &Source<'_>) -> Result<(), Reject> {
+        let ts_event = make.time.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
+        let sequence = make.sequence.map(|place| values::id(source, place)).transpose()?.unwrap_or(0);
+        let instrument = self.instrument_of(job.channel, source, make.symbol)?;
+        let mut sides: [Vec<(i64, u32)>; 2] = Default::default();
+        let mut flags = 0;
+        for (levels, rows) in sides.iter_mut().zip([&make.bids, &make.asks]) {
+            let mut list = super::books::rows_of(source, rows)?;
+            list.truncate(10);
+            for row in list {
+                let (px, px_flag) = self.price(instrument, row.price)?;
+                let (lots, size_flag) = self.lots(instrument, row.size)?;
+                levels.push((px, lots));
+                flags |= px_flag | size_flag;
+            }
+        }
+        self.define(instrument, job.channel, job.ts_recv);
+        let stamp = self.stamp(instrument, job.ts_recv, ts_event, None, sequence);
+        let out = self.out(job.channel, make.schema);
+        let exact = Exact { venue_id: sequence, ..Exact::default() };
+        let [bids, asks] = &sides;
+        self.outs.record(out, &exact, |bytes| record::mbp_10(bytes, &stamp, bids, asks, flags));
+        self.outs.keep(out, stamp.instrument_id, 0);
+        Ok(())
+    }
+
+    /// The statistics of one message.
+    pub fn statistics(&mut self, job: &Job<'_>, make: &plan::Statistics, source: &Source<'_>) -> Result<(), Reject> {
+        let ts_event = make.time.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
+        let instrument = self.instrument_of(job.channel, source, make.symbol)?;
+        let mut found: Vec<(Statistic, Dec)> = Vec::with_capacity(make.stats.len());
+        for (kind, place, value) in &make.stats {
+            let Some(number) = values::maybe_number(source, *place)? else { continue };
+            let mut statistic = Statistic { kind: *kind, ..Statistic::default() };
+            match value {
+                StatValue::Price => statistic.price = Some(self.price(instrument, number)?.0),
+                StatValue::Quantity => statistic.quantity = Some(self.quantity(instrument, number)?),
+                StatValue::TimeMs => {
+                    let Ok((nanos, _)) = (Dec { mantissa: number.mantissa, decimals: number.decimals }).to_scale(0)
+                    else {
+                        return Err(Reject("bad_time"));
+                    };
+                    statistic.ts_ref = u64::try_from(nanos).ok().and_then(|ms| ms.checked_mul(1_000_000));
+                }
+            }
+            found.push((statistic, number));
+        }
+        self.define(instrument, job.channel, job.ts_recv);
+        let stamp = self.stamp(instrument, job.ts_recv, ts_event, None, 0);
+        let out = self.out(job.channel, make.schema);
+        for (statistic, number) in found {
+            let given = Some(number);
+            let exact = match statistic.quantity {
+                Some(_) => Exact { size: given, ..Exact::default() },
+                None => Exact { price: given, ..Exact::default() },
+            };
+            self.outs.record(out, &exact, |bytes| record::statistic(bytes, &stamp, &statistic));
+            self.outs.keep(out, stamp.instrument_id, statistic.kind);
+        }
+        Ok(())
+    }
+
+    /// A quantity in lots that may be larger than a size, or negative.
+    fn quantity(&self, instrument: usize, number: Dec) -> Result<i64, Reject> {
+        let (mantissa, decimals) = self.instruments.get(instrument).lot;
+        Ok(number.to_scale(decimals)?.0 / mantissa.max(1))
+    }
+
+    /// One candle.
+    pub fn bar(&mut self, job: &Job<'_>, make: &plan::Bar, source: &Source<'_>) -> Result<(), Reject> {
+        if !make.closed.iter().all(|on| on.holds(source)) {
+            self.exclude("candle still open");
+            return Ok(());
+        }
+        let Some(start) = values::time_of(source, &make.start)? else { return Err(Reject("bad_time")) };
+        let instrument = self.instrument_of(job.channel, source, make.symbol)?;
+        let mut prices = [0i64; 4];
+        for (price, place) in prices.iter_mut().zip(make.prices) {
+            *price = self.price(instrument, values::number(source, place)?)?.0;
+        }
+        let volume = values::number(source, make.volume)?;
+        let lots = u64::try_from(self.quantity(instrument, volume)?).map_err(|_| Reject("number_range"))?;
+        self.define(instrument, job.channel, job.ts_recv);
+        let stamp = self.stamp(instrument, job.ts_recv, Some(start), None, 0);
+        let out = self.out(job.channel, make.schema);
+        let exact = Exact { size: Some(volume), ..Exact::default() };
+        self.outs.record(out, &exact, |bytes| record::ohlcv_1m(bytes, &stamp, prices, lots));
+        self.outs.keep(out, stamp.instrument_id, 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,559 @@
+//! Compiles a venue's meaning into what a payload is run through: a path tree, conditions and slots.
+
+use std::fmt;
+
+use crate::glob;
+use crate::json::{Columns, Found, Tree, Value};
+use crate::record::Schema;
+use crate::spec::{self, Coding, Emit, LinkRule, OrderEvent, StatValue};
+use crate::time::{self, TimeUnit};
+
+/// A spec the kernel cannot run, with the place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecError(pub String);
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for SpecError {}
+
+/// A value's slot: of the payload, or of the entry of `each`.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Whether it is the entry's.
+    pub entry: bool,
+    /// Which slot.
+    pub slot: u16,
+}
+
+/// A condition on a slot.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    place: Place,
+    equals: Vec<Box<[u8]>>,
+    absent: bool,
+}
+
+/// A time's slot and how it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct When {
+    /// Where.
+    pub place: Place,
+    /// How.
+    pub unit: TimeUnit,
+}
+
+/// A side's slot and its words.
+#[derive(Clone, Debug)]
+pub struct Sides {
+    /// Where.
+    pub place: Place,
+    /// Words for buy.
+    pub buy: Vec<Box<[u8]>>,
+    /// Words for sell.
+    pub sell: Vec<Box<[u8]>>,
+}
+
+/// A row list, of the payload or of the entry.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// Whether it is the entry's.
+    pub entry: bool,
+    /// Which list.
+    pub list: u16,
+    /// How rows are coded.
+    pub coding: Coding,
+    /// Words for bid and ask of `Sided`.
+    pub words: Vec<Box<[u8]>>,
+}
+
+/// The slots of a message's own sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Ids {
+    /// Its id.
+    pub last: Place,
+    /// The first it spans.
+    pub first: Option<Place>,
+    /// The one it follows.
+    pub previous: Option<Place>,
+}
+
+/// What a message gives, with slots instead of paths.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Make {
+    Trade(Box<Trade>),
+    Quote(Box<Quote>),
+    Levels(Box<Levels>),
+    Order(Box<Order>),
+    Top(Box<Top>),
+    Statistics(Box<Statistics>),
+    Bar(Box<Bar>),
+    Instrument(Box<Instrument>),
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Trade {
+    pub symbol: Option<Place>,
+    pub price: Place,
+    pub size: Place,
+    pub side: Sides,
+    pub time: When,
+    pub id: Option<Place>,
+    pub sent: Option<When>,
+    pub link: LinkRule,
+    pub exclude: Vec<(String, Condition)>,
+    pub schema: Schema,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Quote {
+    pub symbol: Option<Place>,
+    pub prices: [Place; 2],
+    pub sizes: [Place; 2],
+    pub time: Option<When>,
+    pub sequence: Option<Place>,
+    pub sent: Option<When>,
+    pub schema: Schema,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Levels {
+    pub symbol: Option<Place>,
+    pub bids: Rows,
+    pub asks: Option<Rows>,
+    pub snapshot: bool,
+    pub book: usize,
+    pub time: Option<When>,
+    pub sent: Option<When>,
+    pub ids: Option<Ids>,
+    pub checksum: Option<Place>,
+    pub schema: Schema,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Order {
+    pub symbol: Option<Place>,
+    pub event: OrderEvent,
+    pub book: usize,
+    pub order_id: Option<Place>,
+    pub price: Option<Place>,
+    pub size: Option<Place>,
+    pub side: Option<Sides>,
+    pub time: Option<When>,
+    pub ids: Option<Ids>,
+    pub schema: Schema,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Top {
+    pub symbol: Option<Place>,
+    pub bids: Rows,
+    pub asks: Rows,
+    pub time: Option<When>,
+    pub sequence: Option<Place>,
+    pub schema: Schema,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Statistics {
+    pub symbol: Option<Place>,
+    pub time: Option<When>,
+    pub stats: Vec<(u16, Place, StatValue)>,
+    pub schema: Schema,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Bar {
+    pub symbol: Option<Place>,
+    pub start: When,
+    pub prices: [Place; 4],
+    pub volume: Place,
+    pub closed: Vec<Condition>,
+    pub schema: Schema,
+}
+
+/// A path of an instrument list: a slot, or a value of the array's element that fits.
+#[derive(Clone, Debug)]
+pub struct Pick {
+    /// The value, or the array to select in.
+    pub place: Place,
+    /// Key, its value, and the key of the value wanted.
+    pub select: Option<(String, String, String)>,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Instrument {
+    pub symbol: Pick,
+    pub price_step: Option<Pick>,
+    pub price_decimals: Option<Pick>,
+    pub size_step: Option<Pick>,
+    pub size_decimals: Option<Pick>,
+    pub max_size: Option<Pick>,
+    pub base: Option<Pick>,
+    pub quote: Option<Pick>,
+    pub settle: Option<Pick>,
+    pub unit: Option<Pick>,
+    pub kind: Option<Pick>,
+    pub kinds: Vec<(String, u8)>,
+    pub kind_default: u8,
+    pub expiry: Option<When>,
+    pub activation: Option<When>,
+    pub strike: Option<Pick>,
+    pub multiplier: Option<Pick>,
+    pub schema: Schema,
+}
+
+/// The entries of a message.
+#[derive(Debug)]
+pub struct Each {
+    /// The array's slot.
+    pub slot: u16,
+    /// The paths of an entry.
+    pub tree: Tree,
+}
+
+/// One kind of message, ready to run.
+#[derive(Debug)]
+pub struct Message {
+    /// Its name.
+    pub name: String,
+    /// What tells it apart.
+    pub when: Vec<Condition>,
+    /// Its entries, where it has any.
+    pub each: Option<Each>,
+    /// What it gives.
+    pub makes: Vec<Make>,
+    /// Why it gives nothing.
+    pub excluded: String,
+}
+
+/// All messages one channel can carry, over one path tree.
+#[derive(Debug)]
+pub struct Program {
+    /// The payload's paths.
+    pub tree: Tree,
+    /// In order of trial.
+    pub messages: Vec<Message>,
+    /// From when (ns, inclusive).
+    pub since: u64,
+    /// Until when (ns, exclusive).
+    pub until: u64,
+    /// Which of the spec's mappings.
+    pub mapping: usize,
+}
+
+impl Condition {
+    /// Whether it holds for what was found.
+    #[inline]
+    pub fn holds(&self, source: &Source<'_>) -> bool {
+        let value = source.value(self.place);
+        if !value.given() {
+            return self.absent;
+        }
+        if self.equals.is_empty() {
+            return !self.absent;
+        }
+        let text = value.of(source.text(self.place));
+        self.equals.iter().any(|word| **word == *text) != self.absent
+    }
+}
+
+/// A payload and, within it, an entry, with what was found in them.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The payload.
+    pub payload: &'a [u8],
+    /// Its values.
+    pub found: &'a Found,
+    /// The entry's bytes.
+    pub entry: &'a [u8],
+    /// Its values.
+    pub entry_found: &'a Found,
+}
+
+impl<'a> Source<'a> {
+    /// The value at a place.
+    #[inline]
+    pub fn value(&self, place: Place) -> Value {
+        let found = if place.entry { self.entry_found } else { self.found };
+        found.slots.get(usize::from(place.slot)).copied().unwrap_or_default()
+    }
+
+    /// The bytes a place's spans point into.
+    #[inline]
+    pub fn text(&self, place: Place) -> &'a [u8] {
+        if place.entry {
+            self.entry
+        } else {
+            self.payload
+        }
+    }
+
+    /// The text at a place; empty where it is absent or null.
+    #[inline]
+    pub fn get(&self, place: Place) -> &'a [u8] {
+        let value = self.value(place);
+        if value.given() {
+            value.of(self.text(place))
+        } else {
+            b""
+        }
+    }
+}
+
+struct Compiler<'a> {
+    tree: &'a mut Tree,
+    entries: Option<Tree>,
+    books: &'a [spec::Book],
+}
+
+impl Compiler<'_> {
+    fn place(&mut self, path: &str) -> Place {
+        match (&mut self.entries, path.strip_prefix('.')) {
+            (Some(entries), Some(own)) => Place { entry: true, slot: entries.slot(own) },
+            _ => Place { entry: false, slot: self.tree.slot(path) },
+        }
+    }
+
+    fn maybe(&mut self, path: &Option<String>) -> Option<Place> {
+        path.as_ref().map(|path| self.place(path))
+    }
+
+    fn when(&mut self, time: &spec::Time) -> When {
+        When { place: self.place(&time.path), unit: time.unit }
+    }
+
+    fn maybe_when(&mut self, time: &Option<spec::Time>) -> Option<When> {
+        time.as_ref().map(|time| self.when(time))
+    }
+
+    fn condition(&mut self, condition: &spec::Match) -> Condition {
+        Condition {
+            place: self.place(&condition.path),
+            equals: words(&condition.equals),
+            absent: condition.absent,
+        }
+    }
+
+    fn sides(&mut self, side: &spec::Side) -> Sides {
+        Sides { place: self.place(&side.path), buy: words(&side.buy), sell: words(&side.sell) }
+    }
+
+    fn rows(&mut self, list: &spec::LevelList) -> Result<Rows, SpecError> {
+        let columns = match list.coding {
+            Coding::Object => Columns::Keys(words(&list.keys)),
+            _ => Columns::Places,
+        };
+        let needed = match list.coding {
+            Coding::Object | Coding::Sided => 2,
+            _ => 0,
+        };
+        if list.keys.len() < needed {
+            return Err(SpecError(format!("level list {}: keys: two are needed", list.path)));
+        }
+        let (entry, rows) = match (&mut self.entries, list.path.strip_prefix('.')) {
+            (Some(entries), Some(own)) => (true, entries.rows(own, columns)),
+            _ => (false, self.tree.rows(&list.path, columns)),
+        };
+        Ok(Rows { entry, list: rows, coding: list.coding, words: words(&list.keys) })
+    }
+
+    fn ids(&mut self, ids: &Option<spec::Ids>) -> Option<Ids> {
+        ids.as_ref().map(|ids| Ids {
+            last: self.place(&ids.last),
+            first: self.maybe(&ids.first),
+            previous: self.maybe(&ids.previous),
+        })
+    }
+
+    fn book(&self, name: &str) -> Result<usize, SpecError> {
+        let at = self.books.iter().position(|book| book.name == name);
+        at.ok_or_else(|| SpecError(format!("book {name} is not among the mapping's books")))
+    }
+
+    fn pick(&mut self, path: &str) -> Result<Pick, SpecError> {
+        let Some((array, rest)) = path.split_once('[') else {
+            return Ok(Pick { place: self.place(path), select: None });
+        };
+        let wrong = || SpecError(format!("path {path}: a selection is written array[key=value].key"));
+        let (condition, key) = rest.split_once("].").ok_or_else(wrong)?;
+        let (name, value) = condition.split_once('=').ok_or_else(wrong)?;
+        Ok(Pick { place: self.place(array), select: Some((name.into(), value.into(), key.into())) })
+    }
+
+    fn maybe_pick(&mut self, path: &Option<String>) -> Result<Option<Pick>, SpecError> {
+        path.as_ref().map(|path| self.pick(path)).transpose()
+    }
+
+    fn make(&mut self, emit: &Emit) -> Result<Make, SpecError> {
+        Ok(match emit {
+            Emit::Trade { symbol, price, size, side, time, id, sent, link, exclude, schema } => {
+                Make::Trade(Box::new(Trade {
+                    symbol: self.maybe(symbol),
+                    price: self.place(price),
+                    size: self.place(size),
+                    side: self.sides(side),
+                    time: self.when(time),
+                    id: self.maybe(id),
+                    sent: self.maybe_when(sent),
+                    link: *link,
+                    exclude: exclude.iter().map(|(why, on)| (why.clone(), self.condition(on))).collect(),
+                    schema: Schema::parse(schema)?,
+                }))
+            }
+            Emit::Quote { symbol, bid, bid_size, ask, ask_size, time, sequence, sent, schema } => {
+                Make::Quote(Box::new(Quote {
+                    symbol: self.maybe(symbol),
+                    prices: [self.place(bid), self.place(ask)],
+                    sizes: [self.place(bid_size), self.place(ask_size)],
+                    time: self.maybe_when(time),
+                    sequence: self.maybe(sequence),
+                    sent: self.maybe_when(sent),
+                    schema: Schema::parse(schema)?,
+                }))
+            }
+            Emit::BookLevels { symbol, bids, asks, snapshot, book, time, sent, ids, checksum, schema } => {
+                Make::Levels(Box::new(Levels {
+                    symbol: self.maybe(symbol),
+                    bids: self.rows(bids)?,
+                    asks: asks.as_ref().map(|asks| self.rows(asks)).transpose()?,
+                    snapshot: *snapshot,
+                    book: self.book(book)?,
+                    time: self.maybe_when(time),
+                    sent: self.maybe_when(sent),
+                    ids: self.ids(ids),
+                    checksum: self.maybe(checksum),
+                    schema: Schema::parse(schema)?,
+                }))
+            }
+            Emit::BookOrder { symbol, event, book, order_id, price, size, side, time, ids, schema } => {
+                Make::Order(Box::new(Order {
+                    symbol: self.maybe(symbol),
+                    event: *event,
+                    book: self.book(book)?,
+                    order_id: self.maybe(order_id),
+                    price: self.maybe(price),
+                    size: self.maybe(size),
+                    side: side.as_ref().map(|side| self.sides(side)),
+                    time: self.maybe_when(time),
+                    ids: self.ids(ids),
+                    schema: Schema::parse(schema)?,
+                }))
+            }
+            Emit::BookTop { symbol, bids, asks, time, sequence, schema } => Make::Top(Box::new(Top {
+                symbol: self.maybe(symbol),
+                bids: self.rows(bids)?,
+                asks: self.rows(asks)?,
+                time: self.maybe_when(time),
+                sequence: self.maybe(sequence),
+                schema: Schema::parse(schema)?,
+            })),
+            Emit::Statistics { symbol, time, stats, schema } => Make::Statistics(Box::new(Statistics {
+                symbol: self.maybe(symbol),
+                time: self.maybe_when(time),
+                stats: stats.iter().map(|stat| (stat.kind, self.place(&stat.path), stat.value)).collect(),
+                schema: Schema::parse(schema)?,
+            })),
+            Emit::Bar { symbol, start, open, high, low, close, volume, closed, schema } => Make::Bar(Box::new(Bar {
+                symbol: self.maybe(symbol),
+                start: self.when(start),
+                prices: [self.place(open), self.place(high), self.place(low), self.place(close)],
+                volume: self.place(volume),
+                closed: closed.iter().map(|on| self.condition(on)).collect(),
+                schema: Schema::parse(schema)?,
+            })),
+            Emit::Instrument(instrument) => Make::Instrument(Box::new(self.instrument(instrument)?)),
+        })
+    }
+
+    fn instrument(&mut self, from: &spec::Instrument) -> Result<Instrument, SpecError> {
+        let class = |word: &str| word.bytes().next().unwrap_or(b'X');
+        Ok(Instrument {
+            symbol: self.pick(&from.symbol)?,
+            price_step: self.maybe_pick(&from.price_step)?,
+            price_decimals: self.maybe_pick(&from.price_decimals)?,
+            size_step: self.maybe_pick(&from.size_step)?,
+            size_decimals: self.maybe_pick(&from.size_decimals)?,
+            max_size: self.maybe_pick(&from.max_size)?,
+            base: self.maybe_pick(&from.base)?,
+            quote: self.maybe_pick(&from.quote)?,
+            settle: self.maybe_pick(&from.settle)?,
+            unit: self.maybe_pick(&from.unit)?,
+            kind: self.maybe_pick(&from.kind)?,
+            kinds: from.kinds.iter().map(|word| (word.venue.clone(), class(&word.ours))).collect(),
+            kind_default: class(&from.kind_default),
+            expiry: self.maybe_when(&from.expiry),
+            activation: self.maybe_when(&from.activation),
+            strike: self.maybe_pick(&from.strike)?,
+            multiplier: self.maybe_pick(&from.multiplier)?,
+            schema: Schema::parse(&from.schema)?,
+        })
+    }
+}
+
+fn words(words: &[String]) -> Vec<Box<[u8]>> {
+    words.iter().map(|word| word.as_bytes().into()).collect()
+}
+
+fn instant(text: &str, unbounded: u64) -> Result<u64, SpecError> {
+    if text.is_empty() {
+        return Ok(unbounded);
+    }
+    time::instant(text).ok_or_else(|| SpecError(format!("mapping: {text} is not an RFC 3339 time")))
+}
+
+/// Compiles the messages of every mapping that `channel` can carry, in the mappings' order.
+pub fn programs(meaning: &spec::Meaning, channel: &str) -> Result<Vec<Program>, SpecError> {
+    let mut all = Vec::with_capacity(meaning.mappings.len());
+    for (index, mapping) in meaning.mappings.iter().enumerate() {
+        let mut tree = Tree::default();
+        let mut messages = Vec::new();
+        for message in mapping.messages.iter().filter(|message| glob::matches(&message.channel, channel)) {
+            messages.push(compile(&mut tree, &mapping.books, message).map_err(|error| {
+                SpecError(format!("message {}: {}", message.name, error.0))
+            })?);
+        }
+        all.push(Program {
+            tree,
+            messages,
+            since: instant(&mapping.since, 0)?,
+            until: instant(&mapping.until, u64::MAX)?,
+            mapping: index,
+        });
+    }
+    if all.windows(2).any(|pair| pair[0].until > pair[1].since) {
+        return Err(SpecError("mappings: one begins before the one ahead of it ends".into()));
+    }
+    Ok(all)
+}
+
+fn compile(tree: &mut Tree, books: &[spec::Book], message: &spec::Message) -> Result<Message, SpecError> {
+    if message.emits.is_empty() == message.excluded.is_empty() {
+        return Err(SpecError("either emits or a reason to exclude it".into()));
+    }
+    let array = message.each.as_ref().map(|path| tree.slot(path));
+    let mut compiler = Compiler { tree, entries: None, books };
+    let when = message.when.iter().map(|on| compiler.condition(on)).collect();
+    compiler.entries = array.map(|_| Tree::default());
+    let mut makes = Vec::with_capacity(message.emits.len());
+    for emit in &message.emits {
+        makes.push(compiler.make(emit)?);
+    }
+    let each = match (array, compiler.entries) {
+        (Some(slot), Some(tree)) => Some(Each { slot, tree }),
+        _ => None,
+    };
+    Ok(Message { name: message.name.clone(), when, each, makes, excluded: message.excluded.clone() })
+}

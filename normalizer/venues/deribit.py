@@ -1,0 +1,183 @@
+"""What Deribit's messages mean (docs: docs.deribit.com, subscriptions and public/get_instruments)."""
+
+from tapeline.spec.meaning import (
+    Bar,
+    Book,
+    BookLevels,
+    BookTop,
+    ChannelSymbol,
+    Ids,
+    Instrument,
+    LevelList,
+    Levels,
+    LinkRule,
+    Mapping,
+    Match,
+    Meaning,
+    Message,
+    Quote,
+    Side,
+    SnapshotFrom,
+    Stat,
+    Statistics,
+    StatValue,
+    Time,
+    TimeUnit,
+    Trade,
+    Word,
+)
+
+DATA = "params.data."
+TIME = Time(DATA + "timestamp", TimeUnit.MILLIS)
+
+
+def book(kind: str, snapshot: bool) -> Message:
+    """A message of `book.…`; amounts are USD for inverse futures and perpetuals, else base units."""
+    return Message(
+        f"book {kind}",
+        channel="book.*",
+        when=(Match(DATA + "type", (kind,)),),
+        emits=(
+            BookLevels(
+                symbol=DATA + "instrument_name",
+                bids=LevelList(DATA + "bids", Levels.ACTION),
+                asks=LevelList(DATA + "asks", Levels.ACTION),
+                snapshot=snapshot,
+                book="book",
+                time=TIME,
+                ids=Ids(last=DATA + "change_id", previous=DATA + "prev_change_id"),
+            ),
+        ),
+    )
+
+
+def quote(name: str, channel: str) -> Quote:
+    """Best bid and ask as `ticker` and `quote` write them; a price of zero or null means that the side is empty."""
+    del channel
+    return Quote(
+        symbol=DATA + "instrument_name",
+        bid=DATA + "best_bid_price",
+        bid_size=DATA + "best_bid_amount",
+        ask=DATA + "best_ask_price",
+        ask_size=DATA + "best_ask_amount",
+        time=TIME,
+    )
+
+
+MEANING = Meaning(
+    number=5,
+    default_lot="0.1",
+    exchange="DRBT",
+    channel_symbols=(
+        ("chart.trades.*", ChannelSymbol(".", 2, 2)),
+        ("*.*", ChannelSymbol(".", 1, 1)),
+    ),
+    mappings=(
+        Mapping(
+            messages=(
+                book("change", snapshot=False),
+                book("snapshot", snapshot=True),
+                Message(
+                    "grouped book",
+                    channel="book.*",
+                    when=(Match(DATA + "type", absent=True),),
+                    emits=(
+                        BookTop(
+                            symbol=DATA + "instrument_name",
+                            bids=LevelList(DATA + "bids"),
+                            asks=LevelList(DATA + "asks"),
+                            time=TIME,
+                            sequence=DATA + "change_id",
+                        ),
+                    ),
+                ),
+                Message(
+                    "trades",
+                    channel="trades.*",
+                    each="params.data",
+                    emits=(
+                        # trade_seq counts the trades of one instrument; direction is the taker's.
+                        Trade(
+                            symbol=".instrument_name",
+                            price=".price",
+                            size=".amount",
+                            side=Side(".direction", buy=("buy",), sell=("sell",)),
+                            time=Time(".timestamp", TimeUnit.MILLIS),
+                            id=".trade_seq",
+                            link=LinkRule.NEXT,
+                        ),
+                    ),
+                ),
+                Message("quote", channel="quote.*", emits=(quote("quote", "quote"),)),
+                Message(
+                    "ticker",
+                    channel="ticker.*",
+                    emits=(
+                        quote("ticker", "ticker"),
+                        Statistics(
+                            symbol=DATA + "instrument_name",
+                            time=TIME,
+                            stats=(
+                                Stat(20001, DATA + "mark_price"),
+                                Stat(20002, DATA + "index_price"),
+                                Stat(20003, DATA + "current_funding"),
+                                Stat(20005, DATA + "open_interest", StatValue.QUANTITY),
+                                Stat(20006, DATA + "mark_iv"),
+                                Stat(20007, DATA + "settlement_price"),
+                                Stat(20008, DATA + "funding_8h"),
+                                Stat(20009, DATA + "underlying_price"),
+                            ),
+                        ),
+                    ),
+                ),
+                Message(
+                    "candle",
+                    channel="chart.trades.*.1",
+                    emits=(
+                        Bar(
+                            symbol=None,
+                            start=Time(DATA + "tick", TimeUnit.MILLIS),
+                            open=DATA + "open",
+                            high=DATA + "high",
+                            low=DATA + "low",
+                            close=DATA + "close",
+                            volume=DATA + "volume",
+                        ),
+                    ),
+                ),
+                Message("other candles", emits=(), channel="chart.trades.*", excluded="candle of another interval"),
+                Message(
+                    "instruments",
+                    channel="instruments",
+                    each="result",
+                    emits=(
+                        Instrument(
+                            symbol=".instrument_name",
+                            price_step=".tick_size",
+                            size_step=".min_trade_amount",
+                            base=".base_currency",
+                            quote=".quote_currency",
+                            settle=".settlement_currency",
+                            # What an amount counts: USD for inverse futures and perpetuals, else the base currency.
+                            unit=".quote_currency",
+                            kind=".kind",
+                            kinds=(
+                                Word("future", "F"),
+                                Word("spot", "X"),
+                                Word("future_combo", "S"),
+                                Word("option_combo", "T"),
+                            ),
+                            kind_default="F",
+                            expiry=Time(".expiration_timestamp", TimeUnit.MILLIS),
+                            activation=Time(".creation_timestamp", TimeUnit.MILLIS),
+                            strike=".strike",
+                        ),
+                    ),
+                ),
+            ),
+            books=(
+                Book("book", snapshot=SnapshotFrom.STREAM, link=LinkRule.BACK, no_change=True),
+            ),
+        ),
+    ),
+)

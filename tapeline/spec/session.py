@@ -318,10 +318,12 @@ class ClientPing:
 
 @dataclass(frozen=True, slots=True)
 class ServerPing:
-    """A ping the venue sends. A frame that fits `when` is answered by `reply` (a template over `${id}` and `${=path}` of it).
+    """A ping the venue sends. A frame that fits `when` is answered by `reply`.
 
-    Protocol pings are echoed at once by the connection itself. `every`: the connection is dead when none came for
-    twice as long.
+    The reply is a template over `${id}` and, for what is to be echoed, `${=path}` of the ping.
+
+    Protocol pings are echoed at once by the connection itself. `every` is their interval: with no frame of any kind for
+    twice as long the connection counts as dead, unless `Lifetime.silence` says otherwise.
     """
 
     carrier: Carrier

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -75,8 +75,10 @@ def argument(known: Channel) -> str:
     return render(known.family.argument, pieces(known))
 
 
-def calls(session: Session, operation: Operation, channels: Sequence[Channel], first_number: int) -> list[Call]:
-    """The messages that (un)subscribe channels, numbered upwards; grouped, batched and bounded as the venue wants."""
+def calls(
+    session: Session, operation: Operation, channels: Sequence[Channel], number: Callable[[], int]
+) -> list[Call]:
+    """The messages that (un)subscribe channels, each with a `number` of its own; grouped, batched and bounded as the venue wants."""
     form = session.subscription
     template = form.subscribe if operation is Operation.SUBSCRIBE else form.unsubscribe
     groups: dict[str, list[Channel]] = {}
@@ -85,9 +87,9 @@ def calls(session: Session, operation: Operation, channels: Sequence[Channel], f
     made: list[Call] = []
     for group in groups.values():
         for part in _batches(session, group):
-            number = first_number + len(made)
-            text = _message(template, part, form.separator, number)
-            made.append(Call(operation, number, text, tuple(known.id for known in part)))
+            own = number()
+            text = _message(template, part, form.separator, own)
+            made.append(Call(operation, own, text, tuple(known.id for known in part)))
     return made
 
 

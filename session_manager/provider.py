@@ -1,0 +1,278 @@
+"""One venue, live: sockets and HTTP around the session logic, the kernel's router, and the ring it fills."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass
+
+import picows
+from tapeline_kernel import Router
+
+from session_manager.addresses import Addresses
+from session_manager.batch import ChannelReader
+from session_manager.intake import Intake
+from session_manager.rest_client import RestClient
+from session_manager.ring import Batch, Ring
+from session_manager.session.actions import (
+    UNKNOWN_CHANNEL,
+    Action,
+    Close,
+    Connect,
+    Emit,
+    Fetch,
+    Ping,
+    Report,
+    Send,
+)
+from session_manager.session.plan import plan
+from session_manager.session.venue import VenueSession
+from session_manager.socket import Socket, connect
+from tapeline.spec.encode import encode
+from tapeline.spec.session import Session
+from tapeline.spec.subscribe import routing
+from tapeline.telemetry import Level, count, event
+
+_BATCH_BYTES = 1 << 20
+"""A batch this large is taken without waiting for the linger."""
+_SWEEP = 0.5
+_LEAST_WAIT = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How a provider is run."""
+
+    venue: str
+    provider: str
+    instance: str
+    epoch: int
+    ring_bytes: int
+    linger: float
+    endpoint_base: str | None
+
+
+class Provider:
+    """Owns everything of one venue; made and used on one event loop."""
+
+    def __init__(self, session: Session, channels: list[str], running: Running) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        self.running = running
+        self.ring = Ring(running.epoch, running.ring_bytes)
+        self.router = Router(encode(routing(session, channels)), running.provider, running.instance, running.epoch)
+        self.session = VenueSession(session, plan(session, channels), random.Random(running.epoch))
+        self.payloads = self.bytes = self.control_frames = self.unknown_frames = 0
+        self._addresses = Addresses(running.endpoint_base, running.venue)
+        self._rest = RestClient(self._addresses.of)
+        self._intake = Intake(self._push, self._turn, loop)
+        self._reader = ChannelReader()
+        self._seen: set[str] = set()
+        self._sockets: dict[int, Socket] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._next_take = 0.0
+        self._next_sweep = 0.0
+        self._watching = True
+        self._stopped = asyncio.Event()
+
+    def start(self) -> None:
+        """Begins to connect."""
+        self._do(self.session.start(self._loop.time()))
+
+    async def stop(self, patience: float = 3.0) -> None:
+        """Unsubscribes, closes, and ends the ring once all is in it."""
+        self._do(self.session.stop(self._loop.time()))
+        try:
+            await asyncio.wait_for(self._stopped.wait(), patience)
+        except TimeoutError:
+            event("stop_timeout", Level.WARNING, provider=self.running.provider)
+        if self._timer is not None:
+            self._timer.cancel()
+        for socket in list(self._sockets.values()):
+            socket.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._rest.close()
+        self._intake.push()
+        self._take()
+        self.ring.close()
+
+    def request_resync(self, channel: str, reason: str) -> bool:
+        """Whether a fresh book of the channel will come."""
+        accepted, actions = self.session.request_resync(self._loop.time(), channel, reason)
+        self._do(actions)
+        count("resync_requests", provider=self.running.provider, accepted=str(accepted).lower())
+        return accepted
+
+    def stats(self) -> dict[str, object]:
+        """What the stats line says of this provider."""
+        lines = self.session.lines
+        return {
+            "payloads": self.payloads,
+            "bytes": self.bytes,
+            "connections_up": sum(line.up for line in lines),
+            "reconnects": self.session.reconnects,
+            "control_frames": self.control_frames,
+            "unknown_frames": self.unknown_frames,
+            "ring_bytes": self.ring.bytes,
+            "last_sequence": self.ring.last_sequence,
+            "subscribers": {cursor.name: self.ring.lag(cursor) for cursor in self.ring.cursors},
+        }
+
+    # What sockets tell.
+
+    def on_connected(self, connection: int) -> None:
+        """The handshake is done."""
+        self._do(self.session.connected(self._loop.time(), connection))
+
+    def on_closed(self, connection: int, code: int, reason: str) -> None:
+        """The socket has ended."""
+        self._intake.push()
+        self._sockets.pop(connection, None)
+        self._do(self.session.closed(self._loop.time(), connection, code, reason))
+
+    def on_heartbeat(self, connection: int, pong: bool) -> None:
+        """A protocol ping or pong came."""
+        self.control_frames += 1
+        self.session.heard(self._loop.time(), connection)
+        if pong:
+            self.session.ponged(connection)
+
+    # What arrives.
+
+    def _push(self, connection: int, stamps: list[int], frames: list[bytes]) -> None:
+        left = self.router.push(connection, stamps, frames)
+        now = self._loop.time()
+        self.session.heard(now, connection)
+        for _, frame in left:
+            self._control(now, connection, frame)
+
+    def _control(self, now: float, connection: int, frame: bytes) -> None:
+        known, actions = self.session.frame(now, connection, frame)
+        if known:
+            self.control_frames += 1
+        else:
+            self.unknown_frames += 1
+            count("unknown_frames", provider=self.running.provider)
+            # Its own stamp is older than those of the frames it came with, and stamps must rise.
+            self.router.inject(UNKNOWN_CHANNEL, "", self._intake.stamp(), connection, frame)
+        self._do(actions)
+
+    def _turn(self) -> None:
+        """The loop's turn is over: an idle stream is passed on at once, a busy one at most every linger."""
+        if self._linger_timer is not None and self.router.open_bytes < _BATCH_BYTES:
+            return
+        now = self._loop.time()
+        if now >= self._next_take or self.router.open_bytes >= _BATCH_BYTES:
+            self._take()
+        elif self.router.open_payloads:
+            self._linger_timer = self._loop.call_at(self._next_take, self._linger_over)
+
+    def _linger_over(self) -> None:
+        self._linger_timer = None
+        self._intake.push()
+        self._take()
+
+    def _take(self) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        taken = self.router.take()
+        if taken is None:
+            return
+        first, last, data = taken
+        now = self._loop.time()
+        self._next_take = now + self.running.linger
+        self.payloads += last - first + 1
+        self.bytes += len(data)
+        self.ring.append(Batch(first, last, data))
+        self._note_seen(now, data)
+
+    def _note_seen(self, now: float, data: bytes) -> None:
+        self._seen.update(self._reader.channels(data))
+        if self._watching or now >= self._next_sweep:
+            self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        self._next_sweep = now + _SWEEP
+        if self._seen:
+            seen, self._seen = self._seen, set()
+            self._do(self.session.seen(now, seen))
+        self._watching = self.session.watching
+
+    # What is to be done.
+
+    def _do(self, actions: list[Action]) -> None:
+        emitted = False
+        for action in actions:
+            emitted |= self._one(action)
+        if actions:
+            self._watching = self.session.watching
+        self._arm()
+        if emitted:
+            self._turn()
+        if self.session.stopped:
+            self._stopped.set()
+
+    def _one(self, action: Action) -> bool:
+        match action:
+            case Emit(channel, schema, connection, payload):
+                self._intake.push()
+                self.router.inject(channel, schema, self._intake.stamp(), max(0, connection), payload)
+                return True
+            case Send(connection, text):
+                self._sockets[connection].send(text)
+            case Ping(connection):
+                self._sockets[connection].ping()
+            case Connect():
+                self._sockets[action.connection] = socket = Socket(action.connection, self._intake, self)
+                self._spawn(self._connect(action, socket))
+            case Close(connection, _):
+                if (closing := self._sockets.pop(connection, None)) is not None:
+                    closing.close()
+            case Fetch():
+                self._spawn(self._fetch(action))
+            case Report(name, level, fields):
+                event(name, level, provider=self.running.provider, **fields)
+        return False
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, action: Connect, socket: Socket) -> None:
+        try:
+            await connect(self._addresses.of(action.url), action.headers, action.timeout, socket)
+        except (OSError, TimeoutError, picows.WSError) as error:
+            if self._sockets.get(action.connection) is socket:
+                self.on_closed(action.connection, 0, f"{type(error).__name__} {error}".strip())
+
+    async def _fetch(self, action: Fetch) -> None:
+        answer = await self._rest.fetch(action)
+        # What the sockets had before the answer comes before it.
+        self._intake.push()
+        now = self._loop.time()
+        if answer.reason:
+            self._do(self.session.unanswered(now, action.key, answer.reason))
+        else:
+            self._do(self.session.answered(now, action.key, answer.status, answer.retry_after, answer.body))
+
+    def _arm(self) -> None:
+        now = self._loop.time()
+        at = max(self.session.deadline(now), now + _LEAST_WAIT)
+        if self._timer is not None:
+            if self._timer.when() <= at and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(min(at, now + 60.0), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        self._intake.push()
+        self._sweep(now)
+        self._do(self.session.tick(now))

@@ -1,0 +1,119 @@
+"""The gRPC end of the raw stream: encoded batches go out as the bytes they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from session_manager.ring import Batch, Lost, Ring
+from tapeline.ingest.v1 import ingest_pb2
+from tapeline.telemetry import Level, count, event
+
+SERVICE = "tapeline.ingest.v1.IngestService"
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", 1 << 20),
+    ("grpc.so_reuseport", 0),
+)
+
+
+_Request = TypeVar("_Request", ingest_pb2.SubscribeRequest, ingest_pb2.RequestResyncRequest)
+
+
+class Source(Protocol):
+    """What the server needs of a provider."""
+
+    @property
+    def ring(self) -> Ring:
+        """Its batches."""
+
+    def request_resync(self, channel: str, reason: str) -> bool:
+        """Whether a fresh book of the channel will come."""
+
+
+class IngestServer:
+    """Serves the rings of all providers of a process."""
+
+    def __init__(self, instance: str, sources: Mapping[str, Source]) -> None:
+        self._instance = instance
+        self._sources = sources
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._health = health.aio.HealthServicer()
+
+    async def start(self, address: str) -> int:
+        """Listens on `host:port` (port 0: any) and returns the port; raises OSError where it is taken."""
+        handlers = {
+            "Subscribe": grpc.unary_stream_rpc_method_handler(self._subscribe),
+            "RequestResync": grpc.unary_unary_rpc_method_handler(self._request_resync),
+        }
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from None
+        await self._server.start()
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """Says NOT_SERVING, lets subscribers take what their rings still hold for `grace` seconds, and ends."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace)
+
+    async def _subscribe(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
+        asked = await _parse(ingest_pb2.SubscribeRequest, request, context)
+        source = await self._source(asked.provider, context)
+        resume = (asked.resume.epoch, asked.resume.sequence) if asked.HasField("resume") else None
+        name = asked.subscriber or context.peer()
+        ring = source.ring
+        try:
+            cursor, lost = ring.open(name, resume)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        event("subscribed", provider=asked.provider, subscriber=name, after=cursor.sequence, lag=ring.lag(cursor))
+        try:
+            for one in lost:
+                yield self._gap(asked.provider, name, one)
+            while await ring.wait(cursor):
+                while (item := ring.read(cursor)) is not None:
+                    yield item.data if isinstance(item, Batch) else self._gap(asked.provider, name, item)
+        finally:
+            ring.release(cursor)
+            event("unsubscribed", provider=asked.provider, subscriber=name, lag=ring.lag(cursor))
+
+    async def _request_resync(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        asked = await _parse(ingest_pb2.RequestResyncRequest, request, context)
+        source = await self._source(asked.provider, context)
+        accepted = source.request_resync(asked.channel, asked.reason)
+        answer: bytes = ingest_pb2.RequestResyncResponse(accepted=accepted).SerializeToString()
+        return answer
+
+    async def _source(self, provider: str, context: grpc.aio.ServicerContext[bytes, bytes]) -> Source:
+        source = self._sources.get(provider)
+        if source is None:
+            known = ", ".join(sorted(self._sources))
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no provider {provider!r} here; there are: {known}")
+        return source
+
+    def _gap(self, provider: str, subscriber: str, lost: Lost) -> bytes:
+        fields = {"from_sequence": lost.from_sequence, "to_sequence": lost.to_sequence}
+        event("subscriber_gap", Level.ERROR, provider=provider, subscriber=subscriber, epoch=lost.epoch, **fields)
+        count("sequences_lost", max(0, lost.to_sequence - lost.from_sequence + 1), provider=provider)
+        gap = ingest_pb2.Gap(provider=provider, instance=self._instance, epoch=lost.epoch, **fields)
+        encoded: bytes = ingest_pb2.SubscribeResponse(gap=gap).SerializeToString()
+        return encoded
+
+
+async def _parse(kind: type[_Request], request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> _Request:
+    try:
+        return kind.FromString(request)
+    except DecodeError:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"not a {kind.__name__}")
+        raise

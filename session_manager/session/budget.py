@@ -1,0 +1,69 @@
+"""How often: sliding budgets of messages, REST cost and connection attempts, and the back-off between attempts."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Sequence
+
+from tapeline.spec.session import Budget, Reconnect
+
+
+class Allowance:
+    """Budgets that must all be kept; time is passed in, in seconds."""
+
+    def __init__(self, budgets: Sequence[Budget]) -> None:
+        self._budgets = tuple(budgets)
+        self._spent: tuple[deque[tuple[float, int]], ...] = tuple(deque() for _ in self._budgets)
+        self._held_until = 0.0
+
+    def hold(self, until: float) -> None:
+        """Nothing is allowed before then (a venue has said so)."""
+        self._held_until = max(self._held_until, until)
+
+    def when(self, now: float, units: int = 1) -> float:
+        """The earliest time at which so many units may be spent; `now` or later."""
+        earliest = max(now, self._held_until)
+        for budget, spent in zip(self._budgets, self._spent, strict=True):
+            while spent and spent[0][0] <= now - budget.window:
+                spent.popleft()
+            free = budget.units - sum(used for _, used in spent)
+            for at, used in spent:
+                if free >= min(units, budget.units):
+                    break
+                free += used
+                earliest = max(earliest, at + budget.window)
+        return earliest
+
+    def spend(self, now: float, units: int = 1) -> None:
+        """Notes that they are spent."""
+        for spent in self._spent:
+            spent.append((now, units))
+
+
+class Backoff:
+    """Delays between connection attempts: full jitter, doubling, started anew by a connection that lasted."""
+
+    def __init__(self, rule: Reconnect, chance: random.Random) -> None:
+        self._rule = rule
+        self._chance = chance
+        self._failures = 0
+        self._since: float | None = None
+
+    @property
+    def failures(self) -> int:
+        """Attempts since the last connection that lasted."""
+        return self._failures
+
+    def connected(self, now: float) -> None:
+        """A connection stands."""
+        self._since = now
+
+    def next(self, now: float) -> float:
+        """The delay before the next attempt, in seconds."""
+        if self._since is not None and now - self._since >= self._rule.stable:
+            self._failures = 0
+        self._since = None
+        bound = min(self._rule.longest, self._rule.first * 2 ** min(self._failures, 30))
+        self._failures += 1
+        return self._chance.uniform(bound / 4, bound)

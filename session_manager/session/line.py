@@ -1,0 +1,363 @@
+"""One connection to a venue, over all of its lives: connect, gate, openings, subscriptions, heartbeats, and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import msgspec
+
+from session_manager.session.actions import SESSION_CHANNEL, Action, Close, Connect, Emit, Ping, Report, Send
+from session_manager.session.budget import Allowance, Backoff
+from session_manager.session.outbox import Letter, Outbox
+from session_manager.session.plan import Shard
+from session_manager.session.pulse import Pulse
+from session_manager.session.subscriptions import Listener, Subscriptions
+from tapeline.schemas import Schema
+from tapeline.spec.session import Carrier, CloseAction, ErrorRule, Scope, Session, Severity
+from tapeline.spec.template import Json, at, decode, fits, names, render, text_of
+from tapeline.telemetry import Level
+
+_NEVER = float("inf")
+_STALE_CHECK = 1.0
+_FAREWELL = 1.0
+
+
+class Stage(Enum):
+    """How far a connection is."""
+
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    GATE = "gate"
+    OPENING = "opening"
+    LIVE = "live"
+    LEAVING = "leaving"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all lines of a venue share."""
+
+    session: Session
+    out: list[Action]
+    connections: Iterator[int]
+    attempts: Allowance
+    backoff: Callable[[], Backoff]
+
+
+class Line:
+    """One shard's connection; every event may append to the shared actions."""
+
+    def __init__(self, shared: Shared, shard: Shard, listener: Listener) -> None:
+        self.shard = shard
+        self.stage = Stage.WAITING
+        self.connection = -1
+        self.opened = 0.0
+        self.retiring = False
+        """The venue or its age asks for a successor."""
+        self.fatal = False
+        self.reconnects = 0
+        self._shared = shared
+        self._session = shared.session
+        self._out = shared.out
+        self._backoff = shared.backoff()
+        self._outbox = Outbox(shared.session.pacing)
+        self._pulse = Pulse(shared.session, self._next_number)
+        self.subscriptions = Subscriptions(
+            shared.session, shard.channels, self._outbox, self._next_number, listener, self._out.append
+        )
+        self._number = 0
+        self._plain: set[int] = set()
+        self._deadline = 0.0
+        self._gate_open = False
+        self._opening = 0
+        self._expecting = False
+        self._next_stale = _NEVER
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection."""
+        return self.stage in (Stage.GATE, Stage.OPENING, Stage.LIVE, Stage.LEAVING)
+
+    def connected(self, now: float) -> None:
+        """The connection stands."""
+        self.stage = Stage.GATE
+        self.opened = now
+        gate = self.shard.endpoint.gate
+        self._gate_open, self._opening, self._expecting = not gate.wait, 0, False
+        self._deadline = now + gate.timeout if gate.wait else _NEVER
+        self._backoff.connected(now)
+        self._pulse.connected(now)
+        self._tell("up", "")
+        self._advance(now)
+
+    def heard(self, now: float) -> None:
+        """Something came over the connection."""
+        self._pulse.heard(now)
+
+    def protocol_pong(self) -> None:
+        """A protocol pong came."""
+        self._pulse.protocol_pong()
+
+    def frame(self, now: float, payload: bytes) -> bool:
+        """A frame that is no data; whether it is known."""
+        try:
+            value: Json = decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Bare words among JSON.
+            value = payload.decode("utf-8", "replace")
+        for rule in self._session.rules:
+            if fits(value, rule.when):
+                self._rule(now, rule, value)
+                return True
+        if (answer := self._pulse.reply(value)) is not None:
+            self._outbox.put(Letter(answer), first=True)
+            self._pump(now)
+            return True
+        return self._pulse.pong(value) or self._progress(now, value)
+
+    def closed(self, now: float, code: int, reason: str) -> None:
+        """The connection has ended, or could not be made (`code` 0)."""
+        rule = next((rule for rule in self._session.closes if code in rule.codes), None)
+        action = rule.action if rule else CloseAction.BACK_OFF
+        wait = {CloseAction.NOW: 0.0, CloseAction.WAIT: rule.wait if rule else 0.0}.get(action)
+        self._lost(now, f"closed {code} {reason}".strip(), wait)
+        if action is CloseAction.FATAL:
+            self.stage, self.fatal = Stage.STOPPED, True
+
+    def drop(self, now: float, reason: str, wait: float | None = None) -> None:
+        """Ends the connection from our side; it is made anew `wait` (None: by back-off) later."""
+        if self.stage not in (Stage.WAITING, Stage.STOPPED):
+            self._out.append(Close(self.connection, reason))
+            self._lost(now, reason, wait)
+
+    def seen(self, now: float, channel: str) -> None:
+        """Data of a channel came over this connection."""
+        self.subscriptions.seen(now, channel)
+        self._pump(now)
+
+    def renew(self, now: float, channel: str) -> bool:
+        """Subscribes a channel anew; False where that is not possible now."""
+        done = self.stage is Stage.LIVE and self.subscriptions.renew(channel)
+        self._pump(now)
+        return done
+
+    def stop(self, now: float) -> None:
+        """Unsubscribes and closes."""
+        if self.stage is Stage.LIVE and self.subscriptions.leave():
+            self.stage, self._deadline = Stage.LEAVING, now + _FAREWELL
+            self._pump(now)
+        elif self.stage not in (Stage.LEAVING, Stage.STOPPED):
+            self.end(now, "stopped")
+
+    def end(self, now: float, reason: str) -> None:
+        """Closes for good."""
+        if self.stage is not Stage.WAITING:
+            self._out.append(Close(self.connection, reason))
+            if self.up:
+                self._tell("down", reason)
+            self.subscriptions.reset(now)
+        self.stage = Stage.STOPPED
+
+    def tick(self, now: float) -> None:
+        """Whatever time alone brings."""
+        match self.stage:
+            case Stage.STOPPED:
+                return
+            case Stage.WAITING:
+                self._try(now)
+                return
+            case Stage.CONNECTING if self._deadline <= now:
+                self.drop(now, "connect timeout")
+                return
+            case Stage.LEAVING if self._deadline <= now or self._left():
+                self.end(now, "stopped")
+                return
+        if self.up:
+            self._watch(now)
+
+    def deadline(self, now: float) -> float:
+        """When `tick` is due next."""
+        if self.stage is Stage.STOPPED:
+            return _NEVER
+        if self.stage is Stage.WAITING:
+            return max(self._deadline, self._shared.attempts.when(now))
+        if not self.up:
+            return self._deadline
+        age = self._retire_at() if not self.retiring else _NEVER
+        return min(
+            self._deadline,
+            self._next_stale,
+            age,
+            self._pulse.deadline(),
+            self._outbox.deadline(now),
+            self.subscriptions.deadline(),
+        )
+
+    def _try(self, now: float) -> None:
+        if self._deadline > now or self._shared.attempts.when(now) > now:
+            return
+        self._shared.attempts.spend(now)
+        self.stage = Stage.CONNECTING
+        self.connection = next(self._shared.connections)
+        timeout = self._session.pacing.attempt_timeout
+        self._deadline = now + timeout + 1.0
+        endpoint = self.shard.endpoint
+        urls = (endpoint.url, *endpoint.alternatives)
+        self._out.append(Connect(self.connection, urls[self._backoff.failures % len(urls)], endpoint.headers, timeout))
+
+    def _watch(self, now: float) -> None:
+        dead = self._pulse.dead(now)
+        overdue = self.subscriptions.overdue(now)
+        if (
+            self.stage in (Stage.GATE, Stage.OPENING)
+            and self._deadline <= now
+            and (self._expecting or not self._gate_open)
+        ):
+            dead = f"{self.stage.value} timeout"
+        if overdue and self.stage is Stage.LIVE:
+            self._out.append(Report("ack_timeout", Level.WARNING, {"channels": overdue, "connection": self.connection}))
+            dead = dead or "ack timeout"
+        if dead:
+            self.drop(now, dead)
+            return
+        self._advance(now)
+        for ping in self._pulse.due(now):
+            if ping.carrier is Carrier.PROTOCOL:
+                self._out.append(Ping(self.connection))
+            else:
+                pieces = {"id": str(self._next_number())} if "id" in names(ping.message) else {}
+                self._outbox.put(Letter(render(ping.message, pieces)))
+        if self.stage is Stage.LIVE:
+            self.subscriptions.tick(now)
+            self._check_stale(now)
+        if self._retire_at() <= now:
+            self.retiring = True
+        self._pump(now)
+
+    def _advance(self, now: float) -> None:
+        endpoint = self.shard.endpoint
+        if self.stage is Stage.GATE and self._gate_open:
+            if now < self.opened + endpoint.gate.delay:
+                self._deadline = self.opened + endpoint.gate.delay
+                return
+            self.stage, self._deadline = Stage.OPENING, _NEVER
+        while self.stage is Stage.OPENING and not self._expecting:
+            if self._opening == len(endpoint.openings):
+                self.stage, self._deadline, self._next_stale = Stage.LIVE, _NEVER, now + _STALE_CHECK
+                self.subscriptions.ask(now)
+                break
+            opening = endpoint.openings[self._opening]
+            self._opening += 1
+            pieces = {"id": str(self._next_number())} if "id" in names(opening.message) else {}
+            self._outbox.put(Letter(render(opening.message, pieces)))
+            self._expecting = bool(opening.expect)
+            self._deadline = now + opening.timeout if opening.expect else _NEVER
+        self._pump(now)
+
+    def _progress(self, now: float, value: Json) -> bool:
+        endpoint = self.shard.endpoint
+        if self.stage is Stage.GATE and endpoint.gate.wait and fits(value, endpoint.gate.wait):
+            self._gate_open = True
+            self._advance(now)
+            return True
+        if self.stage is Stage.OPENING and self._expecting and fits(value, endpoint.openings[self._opening - 1].expect):
+            self._expecting = False
+            self._advance(now)
+            return True
+        known = self.subscriptions.answer(now, value) or self._is_plain(value)
+        self._pump(now)
+        if self.stage is Stage.LEAVING and self._left():
+            self.end(now, "stopped")
+        return known
+
+    def _is_plain(self, value: Json) -> bool:
+        # The answer to a ping's answer or to an opening without a condition.
+        path = self._session.subscription.ack.id
+        text = text_of(at(value, path)) if path and isinstance(value, dict) and path in value else ""
+        return text.isdigit() and int(text) in self._plain
+
+    def _rule(self, now: float, rule: ErrorRule, value: Json) -> None:
+        reason = text_of(at(value, rule.reason)) if rule.reason else rule.name
+        match rule.severity:
+            case Severity.RECONNECT:
+                self.drop(now, reason, rule.wait or None)
+            case Severity.ROTATE:
+                self.retiring = True
+                self._out.append(Report("venue_notice", Level.INFO, {"rule": rule.name, "reason": reason}))
+            case Severity.FATAL:
+                self._out.append(Report("venue_fatal", Level.ERROR, {"rule": rule.name, "reason": reason}))
+                self.end(now, reason)
+                self.fatal = True
+            case Severity.IGNORE:
+                if rule.reason:
+                    self._out.append(Report("venue_error", Level.WARNING, {"rule": rule.name, "reason": reason}))
+            case _ if rule.scope is Scope.CONNECTION:
+                self._out.append(Report("venue_error", Level.WARNING, {"rule": rule.name, "reason": reason}))
+            case _:
+                self.subscriptions.error(now, rule, value)
+                self._pump(now)
+
+    def _check_stale(self, now: float) -> None:
+        if self._next_stale > now:
+            return
+        self._next_stale = now + _STALE_CHECK
+        channels, all_of_them = self.subscriptions.stale(now)
+        for channel in channels:
+            self._tell("stale", "cadence", channel=channel)
+            self._out.append(
+                Report("channel_stale", Level.WARNING, {"channel": channel, "connection": self.connection})
+            )
+        if all_of_them:
+            self.drop(now, "stale")
+            return
+        for channel in channels:
+            self.subscriptions.renew(channel)
+
+    def _pump(self, now: float) -> None:
+        if not self.up:
+            return
+        for letter in self._outbox.take(now):
+            self._out.append(Send(self.connection, letter.text))
+            self.subscriptions.sent(now, letter)
+
+    def _lost(self, now: float, reason: str, wait: float | None) -> None:
+        was_up = self.up
+        self.stage = Stage.WAITING
+        self._deadline = now + (self._backoff.next(now) if wait is None else wait)
+        self._next_stale = _NEVER
+        self.retiring = False
+        self.reconnects += 1
+        self._outbox.clear()
+        self._plain.clear()
+        self.subscriptions.reset(now)
+        if was_up:
+            self._tell("down", reason)
+        fields: dict[str, object] = {"connection": self.connection, "reason": reason}
+        self._out.append(
+            Report(
+                "connection_lost",
+                Level.WARNING,
+                {**fields, "retry_in": round(self._deadline - now, 3), "was_up": was_up},
+            )
+        )
+
+    def _left(self) -> bool:
+        return not len(self._outbox) and self.subscriptions.answered
+
+    def _retire_at(self) -> float:
+        life = self._session.lifetime
+        return self.opened + max(life.max_age - life.overlap, life.max_age / 2) if life.max_age else _NEVER
+
+    def _next_number(self) -> int:
+        self._number += 1
+        self._plain.add(self._number)
+        if len(self._plain) > 4096:
+            self._plain = {number for number in self._plain if number > self._number - 2048}
+        return self._number
+
+    def _tell(self, event: str, reason: str, **more: str) -> None:
+        payload = msgspec.json.encode({"event": event, "connection": self.connection, "reason": reason, **more})
+        self._out.append(Emit(SESSION_CHANNEL, Schema.STATUS.value, self.connection, payload))

@@ -1,0 +1,52 @@
+"""What one connection has still to send, within the venue's pace."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from session_manager.session.budget import Allowance
+from tapeline.spec.session import Pacing
+from tapeline.spec.subscribe import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message; `call` where it (un)subscribes."""
+
+    text: str
+    call: Call | None = None
+
+
+class Outbox:
+    """Messages in order; answers to the venue's pings go first."""
+
+    def __init__(self, pacing: Pacing) -> None:
+        self._allowance = Allowance(pacing.messages)
+        self._letters: deque[Letter] = deque()
+
+    def put(self, letter: Letter, first: bool = False) -> None:
+        """Queues a message, before all others with `first`."""
+        if first:
+            self._letters.appendleft(letter)
+        else:
+            self._letters.append(letter)
+
+    def take(self, now: float) -> list[Letter]:
+        """What may be sent now; it counts as sent."""
+        taken: list[Letter] = []
+        while self._letters and self._allowance.when(now) <= now:
+            self._allowance.spend(now)
+            taken.append(self._letters.popleft())
+        return taken
+
+    def deadline(self, now: float) -> float:
+        """When the next one may be sent."""
+        return self._allowance.when(now) if self._letters else float("inf")
+
+    def clear(self) -> None:
+        """Forgets what was not sent."""
+        self._letters.clear()
+
+    def __len__(self) -> int:
+        return len(self._letters)

@@ -132,18 +132,19 @@ def adopt(name: str, process: subprocess.Popen[bytes], log: Path) -> Child:
 def _read(child: Child) -> None:
     if child.process.stdout is None:
         return
-    for line in child.process.stdout:
-        try:
-            said = msgspec.json.decode(line)
-        except msgspec.DecodeError:
-            continue
-        match said.get("event") if isinstance(said, dict) else None:
-            case "ready":
-                child.ready = said
-            case "stats":
-                child.stats = said
-            case "done":
-                child.done = said
+    with child.process.stdout as lines:
+        for line in lines:
+            try:
+                said = msgspec.json.decode(line)
+            except msgspec.DecodeError:
+                continue
+            match said.get("event") if isinstance(said, dict) else None:
+                case "ready":
+                    child.ready = said
+                case "stats":
+                    child.stats = said
+                case "done":
+                    child.done = said
 
 
 def _last_line(log: Path) -> str:

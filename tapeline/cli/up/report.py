@@ -99,7 +99,7 @@ def _venue(name: str, seen: Observed) -> VenueReport:
     told = [stats.get("providers", {}).get(provider, {}) for stats in seen.normalizers.values()]
     rejected = _sum(part.get("rejected", {}) for part in told)
     unpublished = _sum(unpublished_by_reason(part) for part in told)
-    received = sum(sum(stream["channels"].values()) for stream in streams)
+    received = sum(counts["payloads"] for stream in streams for counts in stream["channels"].values())
     sent = seen.sent.get(name, {}) if seen.sent is not None else None
     lacking = missing(name, sent, [stream["channels"] for stream in streams]) if sent is not None else {}
     explained = sum(unpublished.values()) + sum(rejected.values())

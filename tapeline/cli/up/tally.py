@@ -6,6 +6,7 @@ A payload is known by its `ts_recv`: its records share it, no other's have it, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from tapeline.schemas import Schema
 
 _TS_EVENT = 8
 _MILLISECOND = 1_000_000
+_F_SNAPSHOT = 0x20
+_MBO_FLAGS_WORD = 4
+"""The eight bytes of an MBO record whose fifth is `flags`."""
 
 _LAYOUT: dict[Schema, tuple[int, int]] = {
     Schema.MBO: (56, 40),
@@ -30,6 +34,14 @@ _LAYOUT: dict[Schema, tuple[int, int]] = {
 _BAR_BYTES = 56
 
 Stamps = npt.NDArray[np.int64]
+Words = npt.NDArray[np.int64]
+
+
+class ChannelCounts(TypedDict):
+    """What came on one venue channel."""
+
+    payloads: int
+    snapshots: int
 
 
 @dataclass(slots=True)
@@ -38,6 +50,8 @@ class ChannelTally:
 
     records: int = 0
     payloads: int = 0
+    snapshots: int = 0
+    """How many of the payloads are book snapshots."""
     last: int = 0
 
 
@@ -55,15 +69,21 @@ class StreamTally:
     exact_clock: bool = False
     records: int = 0
 
-    def payloads_by_channel(self) -> dict[str, int]:
-        """Payloads by venue channel: one that is published in several schemas counts once."""
-        out: dict[str, int] = {}
+    def by_channel(self) -> dict[str, ChannelCounts]:
+        """Counts by venue channel: a payload that is published in several schemas counts once."""
+        out: dict[str, ChannelCounts] = {}
         for (channel, schema), tally in self.channels.items():
             # What we say of a channel is no payload of it.
             if schema == Schema.STATUS.value:
                 continue
-            out[channel] = max(out.get(channel, 0), tally.payloads)
+            if channel not in out or tally.payloads > out[channel]["payloads"]:
+                out[channel] = {"payloads": tally.payloads, "snapshots": tally.snapshots}
         return out
+
+    @property
+    def payloads(self) -> int:
+        """Payloads of all channels."""
+        return sum(counts["payloads"] for counts in self.by_channel().values())
 
 
 DEFINITIONS = "(definitions)"
@@ -86,7 +106,7 @@ class Tally:
         words = np.frombuffer(data, dtype="<i8").reshape(-1, size // 8)
         stamps = words[:, place // 8]
         stream.records += len(stamps)
-        fresh = self._count(stream, name, stamps)
+        fresh = self._count(stream, name, words, stamps)
         if name.schema in (Schema.DEFINITION, Schema.STATUS) or not len(fresh):
             return
         stream.lag.add(now_ns - fresh)
@@ -100,7 +120,7 @@ class Tally:
         return found
 
     @staticmethod
-    def _count(stream: StreamTally, name: ChannelName, stamps: Stamps) -> Stamps:
+    def _count(stream: StreamTally, name: ChannelName, words: Words, stamps: Stamps) -> Stamps:
         """The `ts_recv` of each payload: where it differs from that of the record before."""
         channel = DEFINITIONS if name.schema is Schema.DEFINITION else name.channel
         tally = stream.channels.setdefault((channel, name.schema.value), ChannelTally())
@@ -110,6 +130,8 @@ class Tally:
         fresh = stamps[starts]
         tally.records += len(stamps)
         tally.payloads += len(fresh)
+        if name.schema is Schema.MBO:
+            tally.snapshots += int(np.count_nonzero(words[starts, _MBO_FLAGS_WORD] >> 32 & _F_SNAPSHOT))
         tally.last = int(stamps[-1])
         return fresh
 

@@ -67,14 +67,13 @@ class Verifier:
 def _moment(stream: StreamTally) -> dict[str, object]:
     lag = stream.lag.drain()
     stream.lag_total.merge(lag)
-    payloads = sum(stream.payloads_by_channel().values())
-    return {"payloads": payloads, "records": stream.records, "lag": lag.summary()}
+    return {"payloads": stream.payloads, "records": stream.records, "lag": lag.summary()}
 
 
 def _account(stream: StreamTally) -> dict[str, object]:
     stream.lag_total.merge(stream.lag.drain())
     return {
-        "channels": stream.payloads_by_channel(),
+        "channels": stream.by_channel(),
         "records": stream.records,
         "lag": stream.lag_total.counts(),
         "end_to_end": stream.end_to_end.counts(),

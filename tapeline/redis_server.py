@@ -93,12 +93,18 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
     while time.monotonic() < end and process.poll() is None:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
-                link.sendall(b"PING\r\n")
-                if link.recv(16).startswith(b"+PONG"):
-                    return process.poll() is None
+                link.sendall(b"INFO server\r\n")
+                answer = link.recv(8192)
+            if answer.startswith(b"$"):
+                # Whoever else has the port answers too, while ours is still finding that out.
+                return b"process_id:%d\r\n" % process.pid in answer or _end(process)
         except OSError:
             pass
         time.sleep(0.01)
+    return _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> bool:
     process.kill()
     process.wait()
     return False

@@ -329,8 +329,9 @@ mod tests {
         fn rescaling_agrees_with_wide_arithmetic(mantissa in any::<i64>(), shift in 0u32..64, decimals in 0u8..24, scale in 0u8..24) {
             let mantissa = mantissa >> shift;
             let expected = if scale >= decimals {
-                let wide = i128::from(mantissa) * 10i128.pow(u32::from(scale - decimals)).min(i128::MAX / (1 << 64));
-                i64::try_from(wide).map(|n| (n, Exactness::Exact)).map_err(|_| NumberError::Range)
+                let wide = i128::from(mantissa).checked_mul(10i128.pow(u32::from(scale - decimals)));
+                let fits = wide.and_then(|wide| i64::try_from(wide).ok());
+                fits.map(|n| (n, Exactness::Exact)).ok_or(NumberError::Range)
             } else {
                 let power = 10i128.pow(u32::from(decimals - scale));
                 let (wide, rest) = (i128::from(mantissa) / power, i128::from(mantissa) % power);

@@ -127,14 +127,7 @@ impl PyRouter {
         left.into_iter().map(|place| Ok((place, (&work[place].1).into_pyobject(py)?))).collect()
     }
 
-    fn inject(
-        &mut self,
-        channel: &str,
-        schema: &str,
-        ts_recv: u64,
-        connection: u32,
-        payload: &[u8],
-    ) -> PyResult<u64> {
+    fn inject(&mut self, channel: &str, schema: &str, ts_recv: u64, connection: u32, payload: &[u8]) -> PyResult<u64> {
         self.router.run(|router| router.inject(channel, schema, ts_recv, connection, payload))
     }
 

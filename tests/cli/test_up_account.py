@@ -25,7 +25,7 @@ def trade(ts_recv: int, ts_event: int = NOW) -> bytes:
     """A DBN trade."""
     return bytes(
         dbn.TradeMsg(
-            publisher_id=60000, instrument_id=7, ts_event=ts_event, price=1, size=1, action=dbn.Action.TRADE, side=dbn.Side.BID, depth=0,
+            publisher_id=60000, instrument_id=7, ts_event=ts_event, price=1, size=1, action=dbn.Action("T"), side=dbn.Side("B"), depth=0,
             ts_recv=ts_recv, flags=128, ts_in_delta=0, sequence=1,
         )
     )  # fmt: skip

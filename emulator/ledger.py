@@ -1,0 +1,165 @@
+"""What was sent, by venue and channel: totals, and on request a row for every payload."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import numpy as np
+
+from emulator.reel import Block
+
+ROW = np.dtype([("ts", "<i8"), ("connection", "<u4"), ("channel", "<u4"), ("crc", "<u4"), ("length", "<u4")])
+"""A row of the full ledger: ns since the epoch, connection, index in `Ledger.channels`, CRC32 and length of the payload."""
+
+REST = "rest"
+
+
+class Tally:
+    """Data payloads sent by one venue, per channel; REST bodies, control frames and faults apart."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self._sent = np.zeros(0, np.int64)
+        self.rest: dict[str, int] = {}
+        self.control = 0
+        self.bytes = 0
+        self.faults: dict[str, int] = {}
+        self.first: dict[int, int] = {}
+        self.last: dict[int, int] = {}
+
+    def block(self, block: Block) -> None:
+        """Counts a block that was written."""
+        counts = np.bincount(block.channels, minlength=len(self.names))
+        if len(counts) > len(self._sent):
+            self._sent = np.concatenate([self._sent, np.zeros(len(counts) - len(self._sent), np.int64)])
+        self._sent[: len(counts)] += counts
+        self.bytes += len(block.data)
+
+    @property
+    def payloads(self) -> int:
+        """Data payloads sent over sockets."""
+        return int(self._sent.sum())
+
+    def channels(self) -> dict[str, int]:
+        """Data payloads by channel."""
+        return {self.names[number]: int(count) for number, count in enumerate(self._sent) if count}
+
+    def as_dict(self) -> dict[str, object]:
+        """For a stats line."""
+        return {
+            "payloads": self.payloads,
+            "bytes": self.bytes,
+            "control": self.control,
+            "rest": dict(self.rest),
+            "faults": dict(self.faults),
+            "channels": self.channels(),
+        }
+
+
+class Ledger:
+    """Totals of all venues; with a `path`, written there.
+
+    A path that ends in `.rows` gets one binary row (`ROW`) a payload, and beside it `.json` with the names; any other
+    gets one JSON line a second and a last one with the totals and the first and last payload's CRC32 of every channel.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.tallies: dict[str, Tally] = {}
+        self.channels: list[tuple[str, str]] = []
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._path = path
+        self._full = path is not None and path.suffix == ".rows"
+        self._file: IO[bytes] | None = path.open("wb") if path else None
+
+    def venue(self, name: str, names: list[str]) -> Tally:
+        """The tally of a venue whose channels have these names by index (the list may grow)."""
+        return self.tallies.setdefault(name, Tally(names))
+
+    def sent(self, venue: str, connection: int, block: Block, now_ns: int) -> None:
+        """Notes a block that was written to a connection."""
+        tally = self.tallies[venue]
+        tally.block(block)
+        if self._file is None or not block.count:
+            return
+        if self._full:
+            self._file.write(self._rows(venue, connection, block, now_ns).tobytes())
+        else:
+            self._ends(tally, block)
+
+    def _ends(self, tally: Tally, block: Block) -> None:
+        whole = memoryview(block.data)
+        seen, places = np.unique(block.channels, return_index=True)
+        last = block.count - 1 - np.unique(block.channels[::-1], return_index=True)[1]
+        for channel, first_place, last_place in zip(seen.tolist(), places.tolist(), last.tolist(), strict=True):
+            if channel not in tally.first:
+                tally.first[channel] = _crc(whole, block, first_place)
+            tally.last[channel] = _crc(whole, block, last_place)
+
+    def _rows(self, venue: str, connection: int, block: Block, now_ns: int) -> np.ndarray:
+        rows = np.zeros(block.count, ROW)
+        payloads = block.payloads()
+        rows["ts"], rows["connection"] = now_ns, connection
+        rows["channel"] = [self._number(venue, int(channel)) for channel in block.channels]
+        rows["crc"] = [zlib.crc32(payload) for payload in payloads]
+        rows["length"] = [len(payload) for payload in payloads]
+        return rows
+
+    def _number(self, venue: str, channel: int) -> int:
+        number = self._numbers.setdefault((venue, channel), len(self.channels))
+        if number == len(self.channels):
+            self.channels.append((venue, self.tallies[venue].names[channel]))
+        return number
+
+    def totals(self) -> dict[str, dict[str, object]]:
+        """By venue, for a stats line."""
+        return {name: tally.as_dict() for name, tally in self.tallies.items()}
+
+    @property
+    def payloads(self) -> int:
+        """Data payloads of all venues."""
+        return sum(tally.payloads for tally in self.tallies.values())
+
+    def second(self, now_ns: int) -> None:
+        """Writes the totals so far as one line."""
+        if self._file is not None and not self._full:
+            self._line({"ts": now_ns, "venues": self.totals()})
+
+    def _line(self, line: dict[str, object]) -> None:
+        assert self._file is not None
+        self._file.write(msgspec.json.encode(line) + b"\n")
+        self._file.flush()
+
+    def close(self, now_ns: int) -> None:
+        """Writes the end."""
+        if self._file is None or self._path is None:
+            return
+        if self._full:
+            names = [{"venue": venue, "channel": channel} for venue, channel in self.channels]
+            self._path.with_suffix(".json").write_bytes(
+                msgspec.json.encode({"channels": names, "totals": self.totals()})
+            )
+        else:
+            self._line({"ts": now_ns, "event": "totals", "venues": self.totals(), "ends": self._all_ends()})
+        self._file.close()
+        self._file = None
+
+    def _all_ends(self) -> dict[str, dict[str, Sequence[int]]]:
+        return {
+            venue: {tally.names[number]: (tally.first[number], tally.last[number]) for number in tally.first}
+            for venue, tally in self.tallies.items()
+        }
+
+
+def _crc(data: memoryview, block: Block, place: int) -> int:
+    start, end = int(block.starts[place]), int(block.starts[place + 1])
+    short = data[start + 1] & 0x7F
+    return zlib.crc32(data[start + (2 if short < 126 else 4 if short == 126 else 10) : end])
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """The rows of a full ledger."""
+    return np.fromfile(path, ROW)

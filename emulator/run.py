@@ -1,0 +1,223 @@
+"""Runs the emulator: builds the venues, paces them, tells what was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulator import halves, tape
+from emulator.connection import Connection
+from emulator.feed import Shelf, SynthFeed
+from emulator.generic import GenericDialogue
+from emulator.ledger import Ledger
+from emulator.reel import Block
+from emulator.served import Served, Source, SynthSource, TapeSource
+from emulator.server import Server
+from emulator.venue import Dialogue, Emulation, emulation
+from tapeline import telemetry
+from tapeline.errors import CaptureError, TapelineError, UsageError
+from tapeline.spec.session import Session
+from tapeline.spec.template import render
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to emulate and how. `speed` 0 is as fast as possible, as is `rate` 0; `seconds` 0 is without end."""
+
+    venues: tuple[str, ...]
+    captures: Path | None = None
+    capture: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    speed: float = 1.0
+    rate: int = 0
+    seconds: float = 0.0
+    ledger: Path | None = None
+
+
+class Emulator:
+    """All venues, their pacer and their ledger."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.ledger = Ledger(options.ledger)
+        self.venues: dict[str, Served] = {}
+        for name in options.venues:
+            served = self._served(name)
+            if served is not None:
+                self.venues[name] = served
+        if not self.venues:
+            raise CaptureError(options.captures or "captures", 0, f"no capture of {', '.join(options.venues)} there")
+        self._over = asyncio.Event()
+        self._first_sent = 0.0
+        self.server = Server(self.venues, self._dialogue, self._pace(), self._sent, self.stats)
+
+    def _served(self, name: str) -> Served | None:
+        session, venue = halves.session(name), emulation(name)
+        shelf = Shelf([])
+        source = self._source(name, session, venue, shelf)
+        if source is None:
+            telemetry.event("no_capture", telemetry.Level.WARNING, venue=name, folder=self._options.captures)
+            return None
+        for channel in source.channels:
+            shelf.index(channel)
+        return Served(name, session, venue, source, self.ledger.venue(name, shelf.names), time.time_ns)
+
+    def _source(self, name: str, session: Session, venue: Emulation | None, shelf: Shelf) -> Source | None:
+        options = self._options
+        if options.capture is not None:
+            return TapeSource(tape.load([options.capture], session, venue, any_host=True), venue, shelf, options.speed)
+        if options.captures is not None:
+            paths = tape.find(options.captures, name)
+            loaded = tape.load(paths, session, venue) if paths else None
+            return TapeSource(loaded, venue, shelf, options.speed) if loaded and loaded.count else None
+        if venue is None:
+            raise UsageError(f"{name} has no synthetic market: give a capture")
+        return SynthSource(venue.synth(), synthetic_channels(session, venue), shelf)
+
+    def _dialogue(self, served: Served, query: Mapping[str, str]) -> Dialogue:
+        if served.venue is None:
+            return GenericDialogue(served.session)
+        return served.venue.dialogue(query, served.source.channels)
+
+    def _pace(self) -> float:
+        rate = self._options.rate
+        return 0.001 if rate < 20_000 else 0.002 if rate < 200_000 else 0.004
+
+    def _sent(self, connection: Connection, block: Block, now_ns: int) -> None:
+        if not self._first_sent and connection.feed.started:
+            self._first_sent = time.monotonic()
+        self.ledger.sent(connection.served.name, connection.number, block, now_ns)
+
+    def stats(self) -> dict[str, object]:
+        """Totals for a stats line."""
+        connections = {name: len(served.connections) for name, served in self.venues.items()}
+        return {"payloads": self.ledger.payloads, "connections": connections, "venues": self.ledger.totals()}
+
+    def channels(self) -> dict[str, list[str]]:
+        """Channel ids each venue can serve."""
+        return {name: list(served.source.channels) for name, served in self.venues.items()}
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        options, loop = self._options, asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        try:
+            port = await self.server.listen(options.host, options.port)
+        except OSError as error:
+            raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}") from None
+        tasks = [loop.create_task(self._pacer()), loop.create_task(self._watch()), loop.create_task(self._seconds())]
+        telemetry.ready(port=port, channels=self.channels())
+        try:
+            async with telemetry.StatsPrinter(self.stats):
+                await stop.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await self.server.close()
+            self.ledger.close(time.time_ns())
+
+    async def _pacer(self) -> None:
+        """Moves synthetic markets on at the wanted rate, without drift."""
+        stages = [served for served in self.venues.values() if isinstance(served.source, SynthSource)]
+        if not self._options.rate or not stages:
+            return
+        pacers = [Pacer(served, self._options.rate / len(stages)) for served in stages]
+        while True:
+            now = time.monotonic()
+            for pacer in pacers:
+                pacer.move(now, hold=self._over.is_set())
+            # Not less than the loop's own grain of 1 ms, or it would spin.
+            await asyncio.sleep(self._pace())
+
+    async def _watch(self) -> None:
+        """Says `done` once: when every replay is at its end, or time is over."""
+        while True:
+            await asyncio.sleep(0.1)
+            began, limit = self._first_sent, self._options.seconds
+            over = bool(limit and began and time.monotonic() - began >= limit)
+            if over or all(served.finished for served in self.venues.values()):
+                break
+        self._over.set()
+        if over:
+            for served in self.venues.values():
+                for connection in served.connections:
+                    connection.end()
+        await asyncio.sleep(0.2)
+        telemetry.done(**self.stats())
+
+    async def _seconds(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.ledger.second(time.time_ns())
+
+
+class Pacer:
+    """Moves one venue's market so that its subscribed channels give `rate` payloads a second."""
+
+    def __init__(self, served: Served, rate: float) -> None:
+        self._served, self._rate = served, rate
+        self._then = 0.0
+        self._owed = 0.0
+
+    def move(self, now: float, hold: bool) -> None:
+        """Sets the stage's target for now."""
+        source = self._served.source
+        assert isinstance(source, SynthSource)
+        stage = source.stage
+        if stage.target is None:
+            stage.target = stage.position
+        feeds = [c.feed for c in self._served.connections if isinstance(c.feed, SynthFeed) and c.feed.started]
+        if hold or not feeds:
+            self._then = now
+            return
+        load = stage.load(feeds)
+        if load:
+            self._owed += (now - self._then) * self._rate / load
+            whole = int(self._owed)
+            self._owed -= whole
+            stage.target += whole
+        self._then = now
+
+
+def synthetic_channels(session: Session, venue: Emulation) -> list[str]:
+    """What a venue serves without a capture: its usual channels of every listed symbol, and its instrument lists."""
+    own = getattr(venue, "channels", None)
+    if own is not None:
+        return list(own)
+    usual = [render(template, {"symbol": symbol}) for symbol in venue.symbols for template in session.channels]
+    asked = [request.channel for request in session.requests if request.name in session.instruments]
+    return [*usual, *session.common, *asked]
+
+
+def serve(options: Options) -> int:
+    """Runs until stopped; exit code."""
+    import uvloop
+
+    uvloop.run(_serve(options))
+    return 0
+
+
+async def _serve(options: Options) -> None:
+    await Emulator(options).run()
+
+
+def check(options: Options, known: Sequence[str]) -> None:
+    """Refuses what cannot be together; raises TapelineError."""
+    if options.capture is not None and len(options.venues) != 1:
+        raise UsageError("--capture is of one venue: name it with --venues")
+    if options.capture is not None and options.captures is not None:
+        raise UsageError("--capture and --captures exclude each other")
+    if options.captures is not None and not options.captures.is_dir():
+        raise CaptureError(options.captures, 0, "no such folder")
+    if not options.venues:
+        raise UsageError(f"no venue named; known: {', '.join(known)}")
+
+
+__all__ = ["Emulator", "Options", "Pacer", "TapelineError", "check", "serve", "synthetic_channels"]

@@ -1,0 +1,215 @@
+"""One venue as it is served: its tape or its synthetic market, who is connected, what is armed, what was sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Protocol
+
+from emulator.faults import Board, Target
+from emulator.feed import Feed, Shelf, Stage, SynthFeed, TapeFeed
+from emulator.http import HttpResponse
+from emulator.ledger import REST, Tally
+from emulator.tape import Answer, Tape
+from emulator.venue import Ask, Asked, Emulation, Synth, TapeBook
+from tapeline.spec.session import Session
+
+if TYPE_CHECKING:
+    from emulator.connection import Connection
+
+_HOLD = 20.0
+"""How long a snapshot request waits for its place in the replay, in seconds."""
+_AHEAD_NS = 2_000_000_000
+"""A captured later snapshot is worth waiting for if it is no further ahead on the tape."""
+
+
+class Source(Protocol):
+    """Where a venue's data comes from."""
+
+    @property
+    def channels(self) -> list[str]:
+        """Channel ids that can be served."""
+        ...
+
+    def feed(self) -> Feed:
+        """A new connection's stream."""
+        ...
+
+    async def answer(self, ask: Ask, feed: Feed | None, now_ns: int, behind: int) -> bytes | None:
+        """A REST answer for the client that has this feed; None where there is none."""
+        ...
+
+    def passed(self, feed: Feed) -> None:
+        """Tells that a feed has moved."""
+        ...
+
+
+class SynthSource:
+    """An endless made market."""
+
+    def __init__(self, synth: Synth, channels: list[str], shelf: Shelf) -> None:
+        self.stage = Stage(synth, shelf)
+        self.channels = channels
+
+    def feed(self) -> SynthFeed:
+        """A stream from the market's present place on."""
+        return SynthFeed(self.stage)
+
+    async def answer(self, ask: Ask, feed: Feed | None, now_ns: int, behind: int) -> bytes | None:
+        """As of the place of the client's stream."""
+        own = feed if isinstance(feed, SynthFeed) else SynthFeed(self.stage)
+        return own.answer(ask, now_ns, behind)
+
+    def passed(self, feed: Feed) -> None:
+        """Nobody waits for places."""
+
+
+class TapeSource:
+    """A venue's captures."""
+
+    def __init__(self, tape: Tape, venue: Emulation | None, shelf: Shelf, speed: float) -> None:
+        self.tape, self._venue, self._shelf, self._speed = tape, venue, shelf, speed
+        self.channels = [*tape.names, *self._requested()]
+        self._books: dict[str, tuple[int, TapeBook]] = {}
+        self._waiting: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
+        self._given: dict[tuple[int, str], int] = {}
+
+    def _requested(self) -> list[str]:
+        return []
+
+    def feed(self) -> TapeFeed:
+        """A replay from the beginning."""
+        return TapeFeed(self.tape, self._shelf, self._speed, self._snapshot)
+
+    async def answer(self, ask: Ask, feed: Feed | None, now_ns: int, behind: int) -> bytes | None:
+        """The capture's own answer, held back until the stream has come to it; later ones are computed."""
+        held = [a for a in self.tape.answers if a.asked is ask.asked and (not ask.symbol or a.symbol == ask.symbol)]
+        if ask.asked is Asked.INSTRUMENTS or not isinstance(feed, TapeFeed):
+            return held[0].body if held else None
+        key = (id(feed), ask.symbol)
+        number = self._given.get(key, 0)
+        later = [n for n in range(number, len(held)) if n == 0 or held[n].place > feed.place]
+        if later and (later[0] == 0 or self._near(held[later[0]], feed)):
+            chosen = held[later[0]]
+            if await self._reached(feed, chosen.place, _HOLD):
+                self._given[key] = later[0] + 1
+                return chosen.body
+        place = max(feed.place - behind, 0)
+        channel = self._book_channel(ask.symbol, feed)
+        return self._snapshot(channel, place, now_ns) if channel else None
+
+    def _near(self, answer: Answer, feed: TapeFeed) -> bool:
+        times, last = self.tape.times, self.tape.count - 1
+        return bool(times[min(answer.place, last)] - times[min(feed.place, last)] <= _AHEAD_NS)
+
+    def _book_channel(self, symbol: str, feed: TapeFeed) -> str:
+        glob = self._venue.book_channel(symbol) if self._venue else ""
+        return next((name for name in sorted(feed.channels) if fnmatchcase(name, glob)), "")
+
+    async def _reached(self, feed: TapeFeed, place: int, timeout: float) -> bool:
+        if feed.place >= place or feed.finished:
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(id(feed), []).append((place, future))
+        feed.stops.add(place)
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            return False
+        return True
+
+    def passed(self, feed: Feed) -> None:
+        """Wakes those who waited for a place of this feed."""
+        waiting = self._waiting.get(id(feed))
+        if not waiting or not isinstance(feed, TapeFeed):
+            return
+        for place, future in waiting:
+            if feed.place >= place:
+                feed.stops.discard(place)
+                if not future.done():
+                    future.set_result(None)
+        self._waiting[id(feed)] = [entry for entry in waiting if entry[0] > feed.place]
+
+    def _snapshot(self, channel: str, place: int, now_ns: int) -> bytes | None:
+        """The channel's book from all of the tape before a place."""
+        at, book = self._books.get(channel, (0, None))
+        if book is None or at > place:
+            at, book = 0, self._venue.tape_book(channel) if self._venue else None
+        if book is None:
+            return None
+        self._play(book, channel, at, place)
+        self._books[channel] = (place, book)
+        return book.snapshot(now_ns)
+
+    def _play(self, book: TapeBook, channel: str, start: int, end: int) -> None:
+        index = self.tape.names.index(channel)
+        answers = [a for a in self.tape.answers if a.asked is Asked.SNAPSHOT and self._belongs(a.symbol, channel)]
+        answers = [a for a in answers if start <= a.place < end or (a.place == 0 and start == 0)]
+        for place in range(start, end):
+            for answer in answers:
+                if answer.place == place:
+                    book.take(answer.body)
+            if self.tape.channels[place] == index:
+                book.take(self.tape.payload(place))
+
+    def _belongs(self, symbol: str, channel: str) -> bool:
+        return self._venue is not None and fnmatchcase(channel, self._venue.book_channel(symbol))
+
+
+class Served:
+    """A venue on the emulator's port."""
+
+    def __init__(
+        self, name: str, session: Session, venue: Emulation | None, source: Source, tally: Tally, clock: Callable[[], int]
+    ) -> None:
+        self.name, self.session, self.venue, self.source, self.tally = name, session, venue, source, tally
+        self.clock = clock
+        self.faults = Board([], tally.faults)
+        self.connections: list[Connection] = []
+        self.opened = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether something was replayed, and everything that began is at its end."""
+        moving = [connection.feed for connection in self.connections if connection.feed.channels]
+        return bool(moving) and all(feed.finished for feed in moving)
+
+    async def rest(self, path: str, query: dict[str, str]) -> HttpResponse:
+        """Answers a REST request."""
+        ask = self.venue.ask(path, query) if self.venue else None
+        if self.venue is None or ask is None:
+            return self._refused(404, f"no such path {path}")
+        fault = self.faults.hit(Target.REST, ask.symbol or "*")
+        behind = 0
+        if fault is not None:
+            if fault.fault == "reject_rest":
+                headers = {"retry-after": str(fault.retry_after)}
+                return HttpResponse(fault.status, self.venue.refusal(fault.status, "Too many requests"), headers)
+            if fault.fault == "rest_error_200":
+                return HttpResponse(200, self.venue.refusal(500, "Internal error"))
+            if fault.fault == "rest_timeout":
+                await asyncio.sleep(fault.seconds or 60.0)
+            behind = fault.behind if fault.fault == "stale_snapshot" else 0
+        body = await self.source.answer(ask, self._feed(ask.symbol), self.clock(), behind)
+        if body is None:
+            return self._refused(404, f"nothing recorded for {ask.asked.value} {ask.symbol}".strip())
+        channel = ask.symbol or ask.asked.value
+        self.tally.rest[channel] = self.tally.rest.get(channel, 0) + 1
+        return HttpResponse(200, body)
+
+    def _refused(self, status: int, reason: str) -> HttpResponse:
+        self.tally.rest[f"{REST}_refused"] = self.tally.rest.get(f"{REST}_refused", 0) + 1
+        body = self.venue.refusal(status, reason) if self.venue else reason.encode()
+        return HttpResponse(status, body)
+
+    def _feed(self, symbol: str) -> Feed | None:
+        """The stream a snapshot is for: of the latest connection that carries the symbol's book."""
+        if not symbol or self.venue is None:
+            return None
+        glob = self.venue.book_channel(symbol)
+        for connection in reversed(self.connections):
+            if any(fnmatchcase(channel, glob) for channel in connection.feed.channels):
+                return connection.feed
+        return None

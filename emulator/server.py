@@ -1,0 +1,164 @@
+"""The emulator's one port: `/<venue>/<original host><path?query>` for WebSockets and REST, `/_tapeline/…` for commands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import msgspec
+
+from emulator import wire
+from emulator.connection import Connection, OnSent
+from emulator.faults import Target, parse
+from emulator.http import HttpError, HttpRequest, HttpResponse, take_request
+from emulator.served import Served
+from emulator.venue import Dialogue
+from tapeline.errors import UsageError
+
+_OWN = "_tapeline"
+MakeDialogue = Callable[[Served, Mapping[str, str]], Dialogue]
+
+
+class Server:
+    """All venues on one port. `stats` gives what `/_tapeline/stats` answers."""
+
+    def __init__(
+        self,
+        venues: Mapping[str, Served],
+        dialogue: MakeDialogue,
+        pace: float,
+        on_sent: OnSent,
+        stats: Callable[[], object],
+    ) -> None:
+        self.venues, self._dialogue, self._pace, self._on_sent, self._stats = venues, dialogue, pace, on_sent, stats
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Opens the port (0: any) and returns it; raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Gate(self), host, port)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Closes the port and all connections."""
+        if self._server is not None:
+            self._server.close()
+        for served in self.venues.values():
+            for connection in list(served.connections):
+                connection.hang_up()
+        await asyncio.sleep(0)
+
+    def upgrade(self, request: HttpRequest) -> Connection | HttpResponse:
+        """The connection a handshake opens, or why not."""
+        served, _ = self._venue(request.path)
+        if served is None:
+            return HttpResponse(404, b"no such venue")
+        return Connection(served, self._dialogue(served, request.query), self._pace, self._on_sent)
+
+    def _venue(self, path: str) -> tuple[Served | None, str]:
+        _, name, *rest = [*path.split("/"), ""]
+        # The first of the rest is the original host.
+        return self.venues.get(name), "/" + "/".join(rest[1:-1])
+
+    async def answer(self, request: HttpRequest) -> HttpResponse:
+        """Answers a plain HTTP request."""
+        if request.path.startswith(f"/{_OWN}/"):
+            return self._command(request)
+        served, path = self._venue(request.path)
+        if served is None:
+            known = ", ".join(self.venues)
+            return HttpResponse(404, f"no such venue; known: {known}".encode(), kind="text/plain")
+        return await served.rest(path, dict(request.query))
+
+    def _command(self, request: HttpRequest) -> HttpResponse:
+        pieces = request.path.strip("/").split("/")
+        if pieces[1:] == ["stats"]:
+            return HttpResponse(200, msgspec.json.encode(self._stats()))
+        if len(pieces) == 3 and pieces[2] == "fault" and pieces[1] in self.venues and request.method == "POST":
+            try:
+                struck = self._fault(self.venues[pieces[1]], request.body)
+            except UsageError as error:
+                return HttpResponse(400, msgspec.json.encode({"error": str(error)}))
+            return HttpResponse(200, msgspec.json.encode(struck))
+        return HttpResponse(404, b'{"error":"no such command"}')
+
+    def _fault(self, served: Served, body: bytes) -> dict[str, object]:
+        target, command = parse(body)
+        if target is not Target.CONNECTION:
+            served.faults.arm(target, command)
+            return {"armed": command.fault}
+        hit = [one for one in served.connections if not one.feed.channels or one.carries(command.channel)]
+        for connection in hit:
+            connection.strike(command)
+        served.tally.faults[command.fault] = served.tally.faults.get(command.fault, 0) + len(hit)
+        return {"struck": command.fault, "connections": len(hit)}
+
+
+class Gate(asyncio.Protocol):
+    """A new TCP connection until it has said whether it speaks HTTP or WebSocket."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._busy: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Waits for a request."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drops what is under way."""
+        self._transport = None
+        if self._busy is not None:
+            self._busy.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes requests one after another."""
+        self._buffer += data
+        if self._busy is None:
+            self._next()
+
+    def _next(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        try:
+            request = take_request(self._buffer)
+        except HttpError as error:
+            transport.write(HttpResponse(400, str(error).encode(), kind="text/plain").encoded(close=True))
+            transport.close()
+            return
+        if request is None:
+            return
+        if request.websocket:
+            self._upgrade(request, transport)
+        else:
+            self._busy = asyncio.get_running_loop().create_task(self._answer(request))
+
+    async def _answer(self, request: HttpRequest) -> None:
+        response = await self._server.answer(request)
+        close = request.headers.get("connection", "").lower() == "close"
+        if self._transport is not None:
+            self._transport.write(response.encoded(close))
+            if close:
+                self._transport.close()
+        self._busy = None
+        self._next()
+
+    def _upgrade(self, request: HttpRequest, transport: asyncio.Transport) -> None:
+        made = self._server.upgrade(request)
+        if isinstance(made, HttpResponse):
+            transport.write(made.encoded(close=True))
+            transport.close()
+            return
+        accept = wire.accept_key(request.headers["sec-websocket-key"].encode())
+        transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+            b"sec-websocket-accept: " + accept + b"\r\n\r\n"
+        )
+        transport.set_protocol(made)
+        made.connection_made(transport)
+        if self._buffer:
+            made.data_received(bytes(self._buffer))

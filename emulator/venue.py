@@ -1,0 +1,150 @@
+"""What the emulator must know of a venue beyond its session half: to hear a client, to answer it, to keep its books.
+
+`emulator/venues/x.py` holds `VENUE: Emulation` for the venue of that name; the folder is the registry.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from emulator.reel import Clock, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A control frame to the client."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """The client wants a channel; `depth` where the venue lets it choose, else 0."""
+
+    channel: str
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """The client wants a channel no more."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """The venue closes the connection."""
+
+    code: int
+    reason: str = ""
+
+
+Act = Say | Subscribe | Unsubscribe | Hang
+
+
+class Dialogue(Protocol):
+    """One connection's control conversation; sans I/O."""
+
+    def greet(self, now_ns: int) -> list[Act]:
+        """What the venue says, and takes as subscribed, on connecting."""
+        ...
+
+    def hear(self, text: bytes, now_ns: int) -> list[Act]:
+        """What the venue makes of a client's message."""
+        ...
+
+    def tick(self, now_ns: int, idle: float) -> list[Act]:
+        """What it says by itself, asked each second; `idle` is how many seconds nothing was sent."""
+        ...
+
+
+class Asked(Enum):
+    """What a REST request is for."""
+
+    SNAPSHOT = "snapshot"
+    INSTRUMENTS = "instruments"
+
+
+class Ask(NamedTuple):
+    """A REST request understood: for a snapshot the channel glob its deltas ride on and how many levels."""
+
+    asked: Asked
+    symbol: str = ""
+    limit: int = 0
+
+
+class TapeBook(Protocol):
+    """A book rebuilt from a capture's own messages, to answer what the capture does not hold."""
+
+    def take(self, payload: bytes) -> None:
+        """A data frame of the channel, or a captured snapshot."""
+        ...
+
+    def snapshot(self, now_ns: int) -> bytes | None:
+        """The book as the venue would send it now; None before there is a base for it."""
+        ...
+
+
+class Synth(Protocol):
+    """A venue's endless market."""
+
+    clock: Clock
+    period: int
+
+    def lines(self, channel: str, depth: int) -> list[Line]:
+        """All messages of a channel in a turn; empty for a channel it has not."""
+        ...
+
+    def opening(self, channel: str, depth: int, turn: int, place: int, now_ns: int) -> list[bytes]:
+        """What a subscription begins with, as of a place in the loop."""
+        ...
+
+    def answer(self, ask: Ask, turn: int, place: int, now_ns: int) -> bytes | None:
+        """A REST answer as of a place in the loop; None for an unknown symbol."""
+        ...
+
+
+class Emulation(Protocol):
+    """All of it, for one venue."""
+
+    symbols: Sequence[str]
+    """Listed in synthetic mode."""
+
+    def synth(self) -> Synth:
+        """Builds the market (a second of work)."""
+        ...
+
+    def dialogue(self, query: Mapping[str, str], known: Collection[str]) -> Dialogue:
+        """A new connection's; `known` are the channel ids that can be served."""
+        ...
+
+    def ask(self, path: str, query: Mapping[str, str]) -> Ask | None:
+        """Understands a REST request."""
+        ...
+
+    def refusal(self, status: int, reason: str) -> bytes:
+        """A REST error in the venue's shape."""
+        ...
+
+    def book_channel(self, symbol: str) -> str:
+        """A glob for the channels whose book a REST snapshot of that symbol is for."""
+        ...
+
+    def tape_book(self, channel: str) -> TapeBook | None:
+        """A book to rebuild from a capture's frames of that channel; None where it carries none."""
+        ...
+
+
+def emulation(name: str) -> Emulation | None:
+    """A venue's emulation, None where nobody has written one."""
+    package = importlib.import_module("emulator.venues")
+    if name.startswith("_") or name not in {module.name for module in pkgutil.iter_modules(package.__path__)}:
+        return None
+    venue: Emulation = importlib.import_module(f"emulator.venues.{name}").VENUE
+    return venue

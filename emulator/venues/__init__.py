@@ -1,0 +1,1 @@
+"""What the emulator knows of each venue beyond its session half; one file each."""

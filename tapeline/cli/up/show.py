@@ -8,22 +8,20 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
 
 from tapeline import venues
 from tapeline.cli.up import summary
-from tapeline.cli.up.ledger import read_sent
 from tapeline.cli.up.pipeline import Pipeline
-from tapeline.cli.up.plan import Plan, Source
-from tapeline.cli.up.report import Observed, gaps, make_report, rejects
+from tapeline.cli.up.plan import Plan
+from tapeline.cli.up.report import gaps, rejects
+from tapeline.cli.up.running import run_plan, told
 from tapeline.cli.up.table import Rates, Row, table
-
-_TICK_SECONDS = 0.25
 
 
 class Stop:
@@ -52,52 +50,40 @@ def interruptible() -> Iterator[Stop]:
 
 def show(plan: Plan, *, as_json: bool) -> int:
     """Runs the plan; 1 where something was lost."""
-    console = Console(stderr=as_json)
-    with Pipeline(plan) as pipeline, interruptible() as stop:
-        if not as_json:
-            console.print(summary.opening(plan))
-        began_ns = time.time_ns()
-        pipeline.start()
-        started = time.monotonic()
-        _watch(pipeline, stop, console, started, live=not as_json)
-        pipeline.drain()
-        seconds = time.monotonic() - started
-        pipeline.stop()
-        # Imported this late, so that DuckDB's threads are not there when the processes are started.
-        from tapeline.cli.up.cold import make_tables
-
-        tables = make_tables(pipeline, began_ns)
-        report = make_report(_observed(pipeline, seconds, tables))
-    if as_json:
-        json.dump(dataclasses.asdict(report), sys.stdout)
-        print()
-    else:
-        summary.print_summary(console, plan, report)
+    with interruptible() as stop:
+        if as_json:
+            report = run_plan(plan, lambda _pipeline, _since: stop.asked, tables=True)
+            json.dump(dataclasses.asdict(report), sys.stdout)
+            print()
+        else:
+            console = Console()
+            console.print(summary.opening(plan), highlight=False, soft_wrap=True)
+            with Screen(console, stop) as screen:
+                report = run_plan(plan, screen.tick, tables=True)
+            summary.print_summary(console, plan, report)
     return 1 if report.failed else 0
 
 
-def _watch(pipeline: Pipeline, stop: Stop, console: Console, started: float, *, live: bool) -> None:
-    """Until the venues have said all, the time is over, or the user has had enough."""
-    rates = Rates()
-    screen = Live(console=console, auto_refresh=False) if live else nullcontext()
-    with screen as shown:
-        while not stop.asked and not _ended(pipeline, started):
-            pipeline.check()
-            if shown is not None:
-                shown.update(table(_rows(pipeline, rates), _title(pipeline, started)), refresh=True)
-            time.sleep(_TICK_SECONDS)
-    pipeline.hush()
+class Screen:
+    """The live table."""
 
+    def __init__(self, console: Console, stop: Stop) -> None:
+        self._live = Live(console=console, auto_refresh=False)
+        self._stop = stop
+        self._rates = Rates()
 
-def _ended(pipeline: Pipeline, started: float) -> bool:
-    plan = pipeline.plan
-    if pipeline.emulator is not None:
-        return pipeline.emulator.done is not None
-    return plan.seconds is not None and time.monotonic() - started >= plan.seconds
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
-def _title(pipeline: Pipeline, started: float) -> str:
-    return f"{summary.source(pipeline.plan)} · {time.monotonic() - started:.0f} s · Ctrl-C ends"
+    def tick(self, pipeline: Pipeline, since: float) -> bool:
+        """Shows the moment; whether the user wants the end."""
+        title = f"{summary.source(pipeline.plan)} · {since:.0f} s · Ctrl-C ends"
+        self._live.update(table(_rows(pipeline, self._rates), title), refresh=True)
+        return self._stop.asked
 
 
 def _rows(pipeline: Pipeline, rates: Rates) -> list[Row]:
@@ -106,26 +92,7 @@ def _rows(pipeline: Pipeline, rates: Rates) -> list[Row]:
     for name in pipeline.plan.venues:
         provider = venues.provider(name)
         for instance in pipeline.plan.instances:
-            told = _told(pipeline, instance).get("providers", {}).get(provider, {})
+            own = told(pipeline, instance).get("providers", {}).get(provider, {})
             received = streams.get(f"{provider}.{instance}", {})
-            rows.append(rates.row(name, instance, time.monotonic(), received, gaps(told), rejects(told)))
+            rows.append(rates.row(name, instance, time.monotonic(), received, gaps(own), rejects(own)))
     return rows
-
-
-def _told(pipeline: Pipeline, instance: str) -> dict[str, Any]:
-    child = pipeline.room("normalizer", instance)
-    return child.stats if child is not None else {}
-
-
-def _observed(pipeline: Pipeline, seconds: float, tables: dict[str, int]) -> Observed:
-    plan = pipeline.plan
-    return Observed(
-        venues=plan.venues,
-        instances=plan.instances,
-        sent=None if plan.source is Source.LIVE else read_sent(pipeline.ledger),
-        verifier=(pipeline.verifier.done if pipeline.verifier is not None else None) or {},
-        normalizers={instance: _told(pipeline, instance) for instance in plan.instances},
-        cpu_seconds={child.name: child.cpu_seconds for child in pipeline.children},
-        seconds=seconds,
-        tables=tables,
-    )

@@ -14,7 +14,18 @@ from postprocess.decimals import SCALE, Integers, decimals, powers_of_ten
 from postprocess.lots import DEFINITION, ONE, Change, Lots
 from tapeline.offline.tables import DECIMAL, KINDS, TIME, Field, Form, RecordKind, record_tables
 
-_PRICE_GIVEN, _SIZE_GIVEN = 1, 2
+_SIDECAR = {
+    "price": ("price", 1),
+    "size": ("size", 2),
+    "quantity": ("size", 2),
+    "volume": ("size", 2),
+    "bid_px_00": ("price", 1),
+    "bid_sz_00": ("size", 2),
+    "ask_px_00": ("ask_price", 4),
+    "ask_sz_00": ("ask_size", 8),
+}
+"""Where the sidecar has a field's exact number, and the bit that says so."""
+
 _NO_TIME = (1 << 64) - 1
 _NO_PRICE = (1 << 63) - 1
 _NO_SIZE = {"u4": (1 << 32) - 1, "u8": (1 << 64) - 1, "i8": (1 << 63) - 1}
@@ -150,9 +161,9 @@ def _plain(field: Field, values: npt.NDArray[np.generic]) -> pa.Array:
 
 def _prices(name: str, values: Integers, side: npt.NDArray[np.void], factors: Factors) -> pa.Array:
     valid = values != _NO_PRICE
-    if name != "price":
+    if name not in _SIDECAR:
         return decimals(values, factors, valid)
-    return _exact(side, "price", _PRICE_GIVEN, (values, factors, valid))
+    return _exact(side, *_SIDECAR[name], (values, factors, valid))
 
 
 def _own_factors(name: str, records: npt.NDArray[np.void]) -> Factors:
@@ -168,9 +179,9 @@ def _sizes(field: Field, values: npt.NDArray[np.integer], side: npt.NDArray[np.v
     if exact.size and int(np.abs(exact).max()) > _MOST_SCALED:
         return _slowly(exact, lots, valid)
     mantissa = exact.astype(np.int64) * _TO_SCALE
-    if field.name not in ("size", "quantity"):
+    if field.name not in _SIDECAR:
         return decimals(mantissa, lots, valid)
-    return _exact(side, "size", _SIZE_GIVEN, (mantissa, lots, valid))
+    return _exact(side, *_SIDECAR[field.name], (mantissa, lots, valid))
 
 
 def _slowly(values: npt.NDArray[np.integer], lots: Factors, valid: npt.NDArray[np.bool_]) -> pa.Array:
@@ -187,7 +198,7 @@ def _exact(
     """The sidecar's decimal where it has one that fits, else what the record's own integer says."""
     values, factors, valid = else_
     places = side[f"{name}_decimals"]
-    given = ((side["flags"] & bit) != 0) & (places <= SCALE)
+    given = ((side["given"] & bit) != 0) & (places <= SCALE)
     mantissa = np.where(given, side[f"{name}_mantissa"], values).astype(np.int64)
     shift = powers_of_ten(np.where(given, SCALE - np.minimum(places, SCALE), 0).astype(np.uint8))
     return decimals(mantissa, np.where(given, shift, factors).astype(np.uint64), valid | given)

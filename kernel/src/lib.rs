@@ -12,6 +12,7 @@ pub mod plan;
 pub mod record;
 pub mod resp;
 pub mod router;
+pub mod rows;
 pub mod spec;
 pub mod sync;
 pub mod time;

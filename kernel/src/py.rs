@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PySequence};
 
 use crate::normalize::{self, Normalizer, Sink};
 use crate::router::Router;
+use crate::rows;
 use crate::wire::WireError;
 
 /// Bytes of frames from which on letting other Python threads run is worth the wait to get back: some 50 µs of work.
@@ -266,6 +267,26 @@ impl PyNormalizer {
     }
 }
 
+/// One run of rows as Python has it: channel, schema, first, last, payloads, rows.
+type PyRun<'py> = (&'py str, &'py str, u64, u64, u64, Bound<'py, PyBytes>);
+
+#[pyfunction]
+fn split_batch(py: Python<'_>, response: PyBackedBytes, epoch: u64, after: u64, span_ns: u64) -> PyResult<Py<PyAny>> {
+    let split = AssertUnwindSafe(|| rows::split(&response, epoch, after, span_ns));
+    let done = if response.len() < ROUTE_DETACHED { catch_unwind(split) } else { py.detach(|| catch_unwind(split)) };
+    let found = done.map_err(|_| PyErr::from(WireError::Internal))??;
+    let mut segments = Vec::with_capacity(found.segments.len());
+    for segment in &found.segments {
+        let runs: Vec<PyRun<'_>> = segment
+            .runs
+            .iter()
+            .map(|run| (run.channel, run.schema, run.first, run.last, run.payloads, PyBytes::new(py, &run.rows)))
+            .collect();
+        segments.push((segment.end, segment.first, segment.last, segment.ts_recv, runs));
+    }
+    Ok((found.epoch, found.first, found.last, found.gap, segments).into_pyobject(py)?.into_any().unbind())
+}
+
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SpecError", module.py().get_type::<SpecError>())?;
@@ -275,5 +296,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyEvent>()?;
     module.add_class::<PyOutput>()?;
     module.add_class::<PyNormalizer>()?;
+    module.add_function(wrap_pyfunction!(split_batch, module)?)?;
     Ok(())
 }

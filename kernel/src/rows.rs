@@ -183,8 +183,9 @@ mod tests {
 
     fn batch(payloads: &[(&str, u64, &[u8])]) -> Vec<u8> {
         let mut writer = BatchWriter::new("TEST", "PRIMARY", 7);
+        let mut places = std::collections::HashMap::new();
         for (channel, ts_recv, data) in payloads {
-            let place = writer.channel(channel, "MBO");
+            let place = *places.entry(channel).or_insert_with(|| writer.channel(channel, "MBO"));
             writer.payload(place, *ts_recv, 3, data);
         }
         writer.finish(|head, body| [head, body].concat()).map(|(_, _, bytes)| bytes).unwrap_or_default()
@@ -218,10 +219,7 @@ mod tests {
             .iter()
             .map(|s| (s.end, s.first, s.last, s.runs.iter().map(|r| (r.channel, r.first, r.last)).collect::<Vec<_>>()))
             .collect();
-        assert_eq!(
-            seen,
-            [(1000, 1, 3, vec![("a", 1, 3), ("b", 2, 2)]), (2000, 4, 4, vec![("b", 4, 4)])]
-        );
+        assert_eq!(seen, [(1000, 1, 3, vec![("a", 1, 3), ("b", 2, 2)]), (2000, 4, 4, vec![("b", 4, 4)])]);
         assert_eq!((found.epoch, found.first, found.last, found.gap), (7, 1, 4, false));
     }
 

@@ -1,5 +1,5 @@
 """What Tapeline does once per message, in Rust: route, normalise, encode."""
 
-from tapeline_kernel._native import SIDECAR, BatchError, Event, Normalizer, Output, Router, SpecError
+from tapeline_kernel._native import SIDECAR, BatchError, Event, Normalizer, Output, Router, SpecError, split_batch
 
-__all__ = ["SIDECAR", "BatchError", "Event", "Normalizer", "Output", "Router", "SpecError"]
+__all__ = ["SIDECAR", "BatchError", "Event", "Normalizer", "Output", "Router", "SpecError", "split_batch"]

@@ -98,3 +98,13 @@ class Normalizer:
     def symbols(self) -> dict[int, str]:
         """instrument_id → raw symbol."""
 
+
+def split_batch(
+    response: bytes, epoch: int, after: int, span_ns: int
+) -> tuple[int, int, int, bool, list[tuple[int, int, int, int, list[tuple[str, str, int, int, int, bytes]]]]]:
+    """Raw rows (the dialect of `tapeline.rawfile`) of one encoded SubscribeResponse; raises BatchError.
+
+    Gives (epoch, first, last, gap, segments), a segment (end, first, last, ts_recv, runs) for each span of `span_ns`, cut at
+    midnight UTC, and a run (channel, schema, first, last, payloads, rows) for each channel in it. Payloads up to sequence `after`
+    of `epoch` are left out.
+    """

@@ -1,0 +1,220 @@
+//! What must hold whatever bytes come in; shared by the property tests and the fuzz targets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+
+use tapeline_kernel::decimal::Dec;
+use tapeline_kernel::json::{self, Columns, Found, Tree};
+use tapeline_kernel::normalize::{Normalizer, Sink, SIDECAR_BYTES};
+use tapeline_kernel::router::Router;
+use tapeline_kernel::time::{self, TimeUnit};
+use tapeline_kernel::wire::{BatchWriter, Response};
+
+const MEANING: &[u8] = include_bytes!("../specs/meaning.json");
+const ROUTING: &[u8] = include_bytes!("../specs/routing.json");
+
+/// Channels of the meaning in `specs/meaning.json`, and the kernel's own.
+pub const CHANNELS: [(&str, &str); 16] = [
+    ("trade.A", "TRADES"),
+    ("quote.A", "MBP_1"),
+    ("stream.A", "MBO"),
+    ("stream.DEEP", "MBO"),
+    ("asked.A", "MBO"),
+    ("back.A", "MBO"),
+    ("sided.A", "MBO"),
+    ("order.A", "MBO"),
+    ("top.A", "MBP_10"),
+    ("stats.A", "STATISTICS"),
+    ("bar.A", "OHLCV_1M"),
+    ("instruments", "DEFINITION"),
+    ("_session", "STATUS"),
+    ("_unknown", ""),
+    ("trade.OLD", "TRADES"),
+    ("nonsense", "NONSENSE"),
+];
+
+/// Response bytes are read to the end or refused.
+pub fn wire(bytes: &[u8]) {
+    let Ok(Response::Batch(batch)) = Response::parse(bytes) else { return };
+    let payloads: Vec<_> = batch.payloads().collect();
+    assert_eq!(payloads.len(), batch.len());
+    assert!(payloads.iter().all(|payload| (payload.channel as usize) < batch.channels.len()));
+    // What was read can be written and read again.
+    let mut writer = BatchWriter::new(batch.provider, batch.instance, batch.epoch);
+    for (name, schema) in &batch.channels {
+        writer.channel(name, schema);
+    }
+    for payload in &payloads {
+        writer.payload(payload.channel, payload.ts_recv, payload.connection, payload.data);
+    }
+    let Some((_, _, bytes)) = writer.finish(|head, body| [head, body].concat()) else { return };
+    let Ok(Response::Batch(again)) = Response::parse(&bytes) else { panic!("own bytes refused") };
+    assert_eq!(again.channels, batch.channels);
+    assert!(again.payloads().eq(payloads));
+}
+
+/// A number is refused or written again as the same number.
+pub fn decimal(bytes: &[u8]) {
+    let Ok(number) = Dec::parse(bytes) else { return };
+    let mut text = Vec::new();
+    number.write_text(&mut text);
+    assert_eq!(Dec::parse(&text), Ok(number));
+    let trimmed = number.trimmed();
+    for scale in [0, 1, 9, 18, 19, 20, 255] {
+        let (exact, same) = (number.to_scale(scale), trimmed.to_scale(scale));
+        if exact.is_ok() {
+            assert_eq!(exact, same);
+        }
+    }
+}
+
+/// A time is refused, not given, or some nanosecond after 1970.
+pub fn times(bytes: &[u8]) {
+    let numbers = [TimeUnit::Seconds, TimeUnit::Millis, TimeUnit::Micros, TimeUnit::Nanos];
+    for unit in numbers.into_iter().chain([TimeUnit::Iso, TimeUnit::ByDigits]) {
+        assert_ne!(unit.parse(bytes), Ok(Some(0)));
+    }
+    let _ = std::str::from_utf8(bytes).map(time::instant);
+}
+
+/// A payload the scanner takes is JSON, and what it finds lies within.
+pub fn scan(bytes: &[u8]) {
+    let mut tree = Tree::default();
+    let paths = ["", "a", "a.b", "d.0.s", "d.-1", "0", "-2.a", "a.1.b", "t"];
+    let slots: Vec<u16> = paths.iter().map(|path| tree.slot(path)).collect();
+    tree.rows("b", Columns::Places);
+    tree.rows("d.rows", Columns::Keys(vec![b"p"[..].into(), b"q"[..].into()]));
+    let mut found = Found::default();
+    for goal in [0, 0b10, 0b111] {
+        let scanned = tree.scan_until(bytes, &mut found, goal);
+        if goal == 0 && scanned.is_ok() {
+            assert!(serde_json::from_slice::<&serde_json::value::RawValue>(bytes).is_ok());
+        }
+        for slot in &slots {
+            let value = found.slots[usize::from(*slot)];
+            let text = value.of(bytes);
+            assert!(value.start <= value.end && value.end as usize <= bytes.len());
+            let _ = json::unescape(text);
+            let _ = json::items(text);
+        }
+    }
+}
+
+/// Every frame (a line) is either left or in the batch as it was.
+pub fn route(bytes: &[u8]) {
+    let mut router = Router::new(ROUTING, "P", "I", 1).expect("the spec compiles");
+    let mut taken = Vec::new();
+    for (place, frame) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        if router.push(place as u32, place as u64, frame).is_some() {
+            taken.push(frame);
+        }
+        if place % 7 == 6 {
+            check_batch(&mut router, &mut taken);
+        }
+    }
+    check_batch(&mut router, &mut taken);
+}
+
+fn check_batch(router: &mut Router, taken: &mut Vec<&[u8]>) {
+    match router.take(|head, body| [head, body].concat()) {
+        None => assert!(taken.is_empty()),
+        Some((first, last, bytes)) => {
+            assert_eq!(last + 1 - first, taken.len() as u64);
+            let Ok(Response::Batch(batch)) = Response::parse(&bytes) else { panic!("own bytes refused") };
+            assert!(batch.payloads().map(|payload| payload.data).eq(taken.drain(..)));
+            assert!(batch.channels.iter().all(|(name, _)| !name.is_empty()));
+        }
+    }
+}
+
+/// Payloads go through both sinks, a flush and a restore; each line is a channel's letter and a payload, an empty line
+/// ends a batch.
+pub fn normalize(bytes: &[u8]) {
+    let open = |sink| Normalizer::new(MEANING, "P", "PRIMARY", sink).expect("the spec compiles");
+    let mut normalizers = [open(Sink::Resp), open(Sink::Dbn)];
+    let mut writer = BatchWriter::new("P", "PRIMARY", 1);
+    let mut ts_recv = 1_700_000_000_000_000_000;
+    for (name, schema) in CHANNELS {
+        writer.channel(name, schema);
+    }
+    for line in bytes.split(|&byte| byte == b'\n') {
+        if let Some((letter, payload)) = line.split_first() {
+            ts_recv += 1_000;
+            writer.payload(u32::from(letter % CHANNELS.len() as u8), ts_recv, 0, payload);
+            continue;
+        }
+        feed(&mut writer, &mut normalizers);
+    }
+    feed(&mut writer, &mut normalizers);
+    let (flushed, commands) = normalizers[0].flush(true);
+    let fields = check_commands(&flushed, commands);
+    let mut next = open(Sink::Resp);
+    next.restore(&fields);
+    let mut both = [next, open(Sink::Dbn)];
+    writer.channel(CHANNELS[4].0, CHANNELS[4].1);
+    writer.payload(0, ts_recv + 1, 0, br#"{"t":"d","U":1,"u":2,"pu":0,"b":[["1","1"]],"a":[]}"#);
+    feed(&mut writer, &mut both);
+}
+
+/// Checkpoint fields (lines of name, `=`, value) are taken or refused.
+pub fn restore(bytes: &[u8]) {
+    let mut normalizer = Normalizer::new(MEANING, "P", "PRIMARY", Sink::Resp).expect("the spec compiles");
+    let halves = |line: &[u8]| {
+        let at = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
+        (line[..at].to_vec(), line.get(at + 1..).unwrap_or_default().to_vec())
+    };
+    let fields: Vec<_> = bytes.split(|&byte| byte == b'\n').map(halves).collect();
+    normalizer.restore(&fields);
+    let (flushed, commands) = normalizer.flush(true);
+    check_commands(&flushed, commands);
+}
+
+fn feed(writer: &mut BatchWriter, normalizers: &mut [Normalizer; 2]) {
+    let Some((first, last, bytes)) = writer.finish(|head, body| [head, body].concat()) else { return };
+    for (name, schema) in CHANNELS {
+        writer.channel(name, schema);
+    }
+    let [resp, dbn] = normalizers;
+    let output = resp.normalize(&bytes).expect("own bytes are read");
+    assert_eq!((output.first, output.last), (first, last));
+    check_commands(&output.data, output.commands);
+    let output = dbn.normalize(&bytes).expect("own bytes are read");
+    assert_eq!(output.sidecar.len(), output.records * SIDECAR_BYTES);
+    let (mut at, mut records) = (0, 0);
+    while at < output.data.len() {
+        let length = 4 * usize::from(output.data[at]);
+        assert!(length >= 40, "a record of {length} bytes");
+        at += length;
+        records += 1;
+    }
+    assert_eq!((at, records), (output.data.len(), output.records));
+}
+
+/// Reads RESP commands; gives the pairs of every HSET.
+fn check_commands(bytes: &[u8], commands: u32) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let (mut rest, mut read, mut pairs) = (bytes, 0, Vec::new());
+    while !rest.is_empty() {
+        let count = number(&mut rest, b'*');
+        let words: Vec<&[u8]> = (0..count).map(|_| bulk(&mut rest)).collect();
+        if words[0] == b"HSET" {
+            pairs.extend(words[2..].chunks(2).map(|pair| (pair[0].to_vec(), pair[1].to_vec())));
+        }
+        read += 1;
+    }
+    assert_eq!(read, commands);
+    pairs
+}
+
+fn number(rest: &mut &[u8], sign: u8) -> usize {
+    let (head, after) = rest.split_first().expect("a sign");
+    assert_eq!(*head, sign);
+    let end = after.windows(2).position(|two| two == b"\r\n").expect("a line end");
+    *rest = &after[end + 2..];
+    std::str::from_utf8(&after[..end]).expect("digits").parse().expect("a number")
+}
+
+fn bulk<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let length = number(rest, b'$');
+    let (word, after) = rest.split_at(length);
+    *rest = after.strip_prefix(b"\r\n").expect("a line end");
+    word
+}

@@ -1,0 +1,1 @@
+"""Measures Tapeline on this machine, against its aims; `make bench`."""

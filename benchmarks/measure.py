@@ -1,0 +1,66 @@
+"""How things are measured: medians of several runs, in CPU time of the process that does the work."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNS = 3
+_LEAST_SECONDS = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured thing: the median of `runs`, each in things per CPU-second."""
+
+    name: str
+    unit: str
+    median: float
+    runs: tuple[float, ...]
+
+    @property
+    def cpu_seconds_per_million(self) -> float:
+        """CPU-seconds for a million of them."""
+        return 1e6 / self.median if self.median else float("inf")
+
+
+def per_cpu_second(name: str, unit: str, work: Callable[[], int]) -> Figure:
+    """Runs `work`, which returns how many things it did, until a run has taken long enough; the median of some runs."""
+    work()
+    return figure(name, unit, [_one_run(work) for _ in range(RUNS)])
+
+
+def figure(name: str, unit: str, runs: list[float]) -> Figure:
+    """A figure of runs that were measured elsewhere."""
+    return Figure(name, unit, statistics.median(runs), tuple(runs))
+
+
+def _one_run(work: Callable[[], int]) -> float:
+    count = 0
+    started = time.process_time()
+    while (spent := time.process_time() - started) < _LEAST_SECONDS:
+        count += work()
+    return count / spent
+
+
+def machine() -> dict[str, str]:
+    """What it was measured on."""
+    return {
+        "cpu": _cpu(),
+        "cores": str(os.cpu_count()),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

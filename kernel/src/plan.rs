@@ -196,6 +196,7 @@ pub struct Pick {
 #[allow(missing_docs)]
 pub struct Instrument {
     pub symbol: Pick,
+    pub when: Vec<Condition>,
     pub price_step: Option<Pick>,
     pub price_decimals: Option<Pick>,
     pub size_step: Option<Pick>,
@@ -482,6 +483,7 @@ impl Compiler<'_> {
         let class = |word: &str| word.bytes().next().unwrap_or(b'X');
         Ok(Instrument {
             symbol: self.pick(&from.symbol)?,
+            when: from.when.iter().map(|on| self.condition(on)).collect(),
             price_step: self.maybe_pick(&from.price_step)?,
             price_decimals: self.maybe_pick(&from.price_decimals)?,
             size_step: self.maybe_pick(&from.size_step)?,

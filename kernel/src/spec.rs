@@ -229,6 +229,7 @@ pub enum Emit {
 #[allow(missing_docs)]
 pub struct Instrument {
     pub symbol: String,
+    pub when: Vec<Match>,
     pub price_step: Option<String>,
     pub price_decimals: Option<String>,
     pub size_step: Option<String>,

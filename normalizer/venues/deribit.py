@@ -24,7 +24,6 @@ from tapeline.spec.meaning import (
     Time,
     TimeUnit,
     Trade,
-    Word,
 )
 
 DATA = "params.data."
@@ -51,16 +50,33 @@ def book(kind: str, snapshot: bool) -> Message:
     )
 
 
-def quote(name: str, channel: str) -> Quote:
-    """Best bid and ask as `ticker` and `quote` write them; a price of zero or null means that the side is empty."""
-    del channel
-    return Quote(
-        symbol=DATA + "instrument_name",
-        bid=DATA + "best_bid_price",
-        bid_size=DATA + "best_bid_amount",
-        ask=DATA + "best_ask_price",
-        ask_size=DATA + "best_ask_amount",
-        time=TIME,
+# A price of zero or null means that the side is empty.
+QUOTE = Quote(
+    symbol=DATA + "instrument_name",
+    bid=DATA + "best_bid_price",
+    bid_size=DATA + "best_bid_amount",
+    ask=DATA + "best_ask_price",
+    ask_size=DATA + "best_ask_amount",
+    time=TIME,
+)
+FUTURE = Match(".kind", ("future",))
+
+
+def instrument(kind: str, unit: str, *when: Match) -> Instrument:
+    """One kind of instrument; `unit` is what its amounts count: USD for inverse futures and perpetuals, else the base."""
+    return Instrument(
+        symbol=".instrument_name",
+        when=when,
+        price_step=".tick_size",
+        size_step=".min_trade_amount",
+        base=".base_currency",
+        quote=".quote_currency",
+        settle=".settlement_currency",
+        unit=unit,
+        kind_default=kind,
+        expiry=Time(".expiration_timestamp", TimeUnit.MILLIS),
+        activation=Time(".creation_timestamp", TimeUnit.MILLIS),
+        strike=".strike",
     )
 
 
@@ -108,12 +124,12 @@ MEANING = Meaning(
                         ),
                     ),
                 ),
-                Message("quote", channel="quote.*", emits=(quote("quote", "quote"),)),
+                Message("quote", channel="quote.*", emits=(QUOTE,)),
                 Message(
                     "ticker",
                     channel="ticker.*",
                     emits=(
-                        quote("ticker", "ticker"),
+                        QUOTE,
                         Statistics(
                             symbol=DATA + "instrument_name",
                             time=TIME,
@@ -151,33 +167,21 @@ MEANING = Meaning(
                     channel="instruments",
                     each="result",
                     emits=(
-                        Instrument(
-                            symbol=".instrument_name",
-                            price_step=".tick_size",
-                            size_step=".min_trade_amount",
-                            base=".base_currency",
-                            quote=".quote_currency",
-                            settle=".settlement_currency",
-                            # What an amount counts: USD for inverse futures and perpetuals, else the base currency.
-                            unit=".quote_currency",
-                            kind=".kind",
-                            kinds=(
-                                Word("future", "F"),
-                                Word("spot", "X"),
-                                Word("future_combo", "S"),
-                                Word("option_combo", "T"),
-                            ),
-                            kind_default="F",
-                            expiry=Time(".expiration_timestamp", TimeUnit.MILLIS),
-                            activation=Time(".creation_timestamp", TimeUnit.MILLIS),
-                            strike=".strike",
+                        instrument("X", ".base_currency", Match(".kind", ("spot",))),
+                        instrument(
+                            "C", ".base_currency", Match(".kind", ("option",)), Match(".option_type", ("call",))
                         ),
+                        instrument("P", ".base_currency", Match(".kind", ("option",)), Match(".option_type", ("put",))),
+                        instrument("F", ".quote_currency", FUTURE, Match(".instrument_type", ("reversed",))),
+                        instrument(
+                            "F", ".base_currency", FUTURE, Match(".instrument_type", ("reversed",), absent=True)
+                        ),
+                        instrument("S", ".quote_currency", Match(".kind", ("future_combo",))),
+                        instrument("T", ".base_currency", Match(".kind", ("option_combo",))),
                     ),
                 ),
             ),
-            books=(
-                Book("book", snapshot=SnapshotFrom.STREAM, link=LinkRule.BACK, no_change=True),
-            ),
+            books=(Book("book", snapshot=SnapshotFrom.STREAM, link=LinkRule.BACK, no_change=True),),
         ),
     ),
 )

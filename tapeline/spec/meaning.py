@@ -257,10 +257,12 @@ class Instrument:
     """An instrument list's entry. Paths may select in arrays: `filters[filterType=LOT_SIZE].stepSize`.
 
     `size_decimals` and `price_decimals` give a step as a number of decimals where the venue does so.
-    `kind` maps to DBN's instrument_class by `kinds` (default `kind_default`). `unit` is what a size counts.
+    `kind` maps to DBN's instrument_class by `kinds` (default `kind_default`). `unit` is what a size counts. Entries for
+    which `when` does not hold are left to another `Instrument` of the same message.
     """
 
     symbol: str
+    when: tuple[Match, ...] = ()
     price_step: str | None = None
     price_decimals: str | None = None
     size_step: str | None = None

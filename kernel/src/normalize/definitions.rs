@@ -26,6 +26,9 @@ pub fn publish(state: &mut State, instrument: usize, ts_recv: u64, ts_event: u64
 impl State {
     /// One entry of an instrument list; published where it says something new.
     pub fn instrument(&mut self, job: &Job<'_>, make: &plan::Instrument, source: &Source<'_>) -> Result<(), Reject> {
+        if !make.when.iter().all(|on| on.holds(source)) {
+            return Ok(());
+        }
         let symbol = picked(source, &Some(make.symbol.clone()))?.ok_or(Reject("no_symbol"))?;
         let number = |pick: &Option<Pick>| -> Result<Option<Dec>, Reject> {
             match picked(source, pick)?.filter(|text| !text.is_empty()) {

@@ -1,1 +1,1 @@
-
+"""Any venue, simulated: replays captures, synthesises load, misbehaves on command."""

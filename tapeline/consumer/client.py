@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tapeline.channels import ChannelName, is_pattern, matches
 from tapeline.consumer.items import Counts, Hole, Message, Reason
@@ -75,6 +75,7 @@ class Consumer:
         self._wire: Wire | None = None
         self._paused_ns = 0
         self._task: asyncio.Task[None] | None = None
+        self._joining: asyncio.Task[None] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -96,6 +97,7 @@ class Consumer:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._stop_joining()
         if self._wire is not None:
             self._wire.close()
         await self._snapshots.close()
@@ -144,7 +146,7 @@ class Consumer:
         except TimeoutError:
             wire.close()
             raise RedisUnavailableError("Redis does not confirm the subscription in time") from None
-        except RedisUnavailableError:
+        except BaseException:
             wire.close()
             raise
         self._wire = wire
@@ -161,19 +163,22 @@ class Consumer:
 
     async def _follow(self, wire: Wire) -> None:
         while True:
-            joining = asyncio.create_task(self._joiner.run(self._patterns)) if self._joiner is not None else None
-            try:
-                await self._until_lost(wire)
-            finally:
-                if joining is not None:
-                    joining.cancel()
-                    await asyncio.gather(joining, return_exceptions=True)
+            if self._joiner is not None:
+                self._joining = asyncio.create_task(self._joiner.run(self._patterns))
+            await self._until_lost(wire, self._joining)
+            await self._stop_joining()
             slow = wire.paused or time.time_ns() - self._paused_ns < _SLOW_NS
             reason = Reason.SLOW if slow else Reason.DISCONNECTED
             event("consumer_connection_lost", Level.ERROR, reason=reason.value)
             wire.close()
             wire = await self._reconnect(wire.last_ns, reason)
             self.counts.reconnects += 1
+
+    async def _stop_joining(self) -> None:
+        """Cancels until it ends: redis-py, while it connects, may take a cancellation for a timeout of its own."""
+        while self._joining is not None and not self._joining.done():
+            self._joining.cancel()
+            await asyncio.wait((self._joining,), timeout=0.05)
 
     async def _reconnect(self, lost_ns: int, reason: Reason) -> Wire:
         attempt = 0
@@ -185,9 +190,13 @@ class Consumer:
             except RedisUnavailableError as error:
                 event("consumer_reconnect_failed", Level.WARNING, error=str(error))
 
-    async def _until_lost(self, wire: Wire) -> None:
+    async def _until_lost(self, wire: Wire, joining: asyncio.Task[None] | None) -> None:
+        ends: list[asyncio.Future[Any]] = [wire.closed] if joining is None else [wire.closed, joining]
         while not wire.closed.done():
-            await asyncio.wait((wire.closed,), timeout=self._silence_seconds / 3)
+            await asyncio.wait(ends, timeout=self._silence_seconds / 3, return_when=asyncio.FIRST_COMPLETED)
+            if joining is not None and joining.done():
+                # It never ends by itself; whatever it raised is the caller's to see.
+                joining.result()
             silent = (time.time_ns() - wire.last_ns) / 1e9
             if wire.paused or wire.closed.done():
                 continue

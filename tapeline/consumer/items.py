@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import cast
 
@@ -56,7 +56,7 @@ class Message:
     """
 
     channel: ChannelName
-    data: bytes
+    data: bytes = field(repr=False)
     received_ns: int
     snapshot: bool = False
 

@@ -144,7 +144,9 @@ class Seen:
             if time > newest.time:
                 newest.time, newest.first, newest.had, newest.place = time, record, 1, 0
                 trusted.add(instrument)
-            elif instrument not in trusted and not self._continues(newest, time, record):
+            elif instrument in trusted:
+                newest.had += time == newest.time
+            elif not self._continues(newest, time, record):
                 continue
             self.newest = max(self.newest, time)
             if self.layout.has_flags:

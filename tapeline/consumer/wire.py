@@ -88,7 +88,7 @@ class Wire(asyncio.Protocol):
             wire.close()
             where = address.path or f"{address.host}:{address.port}"
             raise RedisUnavailableError(f"Redis at {where}: {str(error) or 'no answer in time'}") from None
-        except RedisUnavailableError:
+        except BaseException:
             wire.close()
             raise
         return wire

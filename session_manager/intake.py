@@ -1,61 +1,46 @@
-"""What all sockets of a provider have received since the last push: stamped, in order, at the least cost per frame."""
+"""What a provider's sockets have received, on its way to the router: stamped in order, at the least cost per frame.
+
+Frames that came in one read came at one time: the first of them is given the clock's, each of the others 1 ns more, so
+that stamps strictly rise, whatever the clock does.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time_ns
+
+Push = Callable[[int, Sequence[int], Sequence[bytes]], None]
+"""Takes a connection, the stamps (ns since the Unix epoch) and the frames of one read."""
 
 
 class Intake:
-    """Frames of one connection at a time; another connection's first frame pushes what is there.
+    """Shared by all sockets of a provider."""
 
-    Stamps are ns since the Unix epoch and strictly rise, whatever the clock does.
-    """
-
-    __slots__ = ("_loop", "_push", "_scheduled", "_turn", "connection", "frames", "last", "stamps")
-
-    def __init__(
-        self,
-        push: Callable[[int, list[int], list[bytes]], None],
-        turn: Callable[[], None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
+    def __init__(self, push: Push, turn: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
         self._push = push
         self._turn = turn
         self._loop = loop
         self._scheduled = False
-        self.connection = -1
-        self.last = 0
-        self.stamps: list[int] = []
-        self.frames: list[bytes] = []
+        self._last = 0
 
-    def begin(self, connection: int) -> None:
-        """Called before the first frame of a run of one connection's frames."""
-        if self.frames:
-            self.push()
-        self.connection = connection
+    def stamp(self) -> int:
+        """A receive time later than all before it."""
+        self._last = max(time_ns(), self._last + 1)
+        return self._last
+
+    def push(self, connection: int, first: int, frames: list[bytes]) -> None:
+        """Hands over what one read brought at `first` (ns), and empties the list."""
+        start = max(first, self._last + 1)
+        self._last = start + len(frames) - 1
+        try:
+            self._push(connection, range(start, self._last + 1), frames)
+        finally:
+            frames.clear()
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._end_of_turn)
 
-    def stamp(self) -> int:
-        """A receive time later than all before it."""
-        now = time_ns()
-        if now <= self.last:
-            now = self.last + 1
-        self.last = now
-        return now
-
-    def push(self) -> None:
-        """Hands over what is there."""
-        frames, stamps = self.frames, self.stamps
-        if frames:
-            self.frames, self.stamps = [], []
-            connection, self.connection = self.connection, -1
-            self._push(connection, stamps, frames)
-
     def _end_of_turn(self) -> None:
         self._scheduled = False
-        self.push()
         self._turn()

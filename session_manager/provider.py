@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 import picows
@@ -96,7 +96,6 @@ class Provider:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._rest.close()
-        self._intake.push()
         self._take()
         self.ring.close()
 
@@ -130,7 +129,6 @@ class Provider:
 
     def on_closed(self, connection: int, code: int, reason: str) -> None:
         """The socket has ended."""
-        self._intake.push()
         self._sockets.pop(connection, None)
         self._do(self.session.closed(self._loop.time(), connection, code, reason))
 
@@ -143,12 +141,14 @@ class Provider:
 
     # What arrives.
 
-    def _push(self, connection: int, stamps: list[int], frames: list[bytes]) -> None:
+    def _push(self, connection: int, stamps: Sequence[int], frames: Sequence[bytes]) -> None:
         left = self.router.push(connection, stamps, frames)
         now = self._loop.time()
         self.session.heard(now, connection)
         for _, frame in left:
             self._control(now, connection, frame)
+        if self.router.open_bytes >= _BATCH_BYTES:
+            self._take()
 
     def _control(self, now: float, connection: int, frame: bytes) -> None:
         known, actions = self.session.frame(now, connection, frame)
@@ -163,17 +163,15 @@ class Provider:
 
     def _turn(self) -> None:
         """The loop's turn is over: an idle stream is passed on at once, a busy one at most every linger."""
-        if self._linger_timer is not None and self.router.open_bytes < _BATCH_BYTES:
+        if self._linger_timer is not None:
             return
-        now = self._loop.time()
-        if now >= self._next_take or self.router.open_bytes >= _BATCH_BYTES:
+        if self._loop.time() >= self._next_take:
             self._take()
         elif self.router.open_payloads:
             self._linger_timer = self._loop.call_at(self._next_take, self._linger_over)
 
     def _linger_over(self) -> None:
         self._linger_timer = None
-        self._intake.push()
         self._take()
 
     def _take(self) -> None:
@@ -220,7 +218,6 @@ class Provider:
     def _one(self, action: Action) -> bool:
         match action:
             case Emit(channel, schema, connection, payload):
-                self._intake.push()
                 self.router.inject(channel, schema, self._intake.stamp(), max(0, connection), payload)
                 return True
             case Send(connection, text):
@@ -253,8 +250,6 @@ class Provider:
 
     async def _fetch(self, action: Fetch) -> None:
         answer = await self._rest.fetch(action)
-        # What the sockets had before the answer comes before it.
-        self._intake.push()
         now = self._loop.time()
         if answer.reason:
             self._do(self.session.unanswered(now, action.key, answer.reason))
@@ -273,6 +268,5 @@ class Provider:
     def _on_timer(self) -> None:
         self._timer = None
         now = self._loop.time()
-        self._intake.push()
         self._sweep(now)
         self._do(self.session.tick(now))

@@ -43,7 +43,7 @@ class IngestServer:
         self._instance = instance
         self._sources = sources
         self._server = grpc.aio.server(options=_OPTIONS)
-        self._health = health.aio.HealthServicer()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
 
     async def start(self, address: str) -> int:
         """Listens on `host:port` (port 0: any) and returns the port; raises OSError where it is taken."""

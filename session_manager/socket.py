@@ -11,7 +11,9 @@ from session_manager.intake import Intake
 
 _ABNORMAL, _NO_CODE = 1006, 1005
 _MAX_FRAME = 64 << 20
-_TEXT, _BINARY, _CONTINUATION = picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION
+_LONGEST_CONTROL = 125
+_TEXT = picows.WSMsgType.TEXT
+_DATA = (_TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION)
 
 
 class Owner(Protocol):
@@ -36,6 +38,8 @@ class Socket(picows.WSListener):
         self._intake = intake
         self._owner = owner
         self._transport: picows.WSTransport | None = None
+        self._frames: list[bytes] = []
+        self._first = 0
         self._parts: list[bytes] = []
         self._done = False
         self._code, self._reason = _ABNORMAL, ""
@@ -50,28 +54,28 @@ class Socket(picows.WSListener):
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         """picows: a frame came. This runs once per message: nothing here that need not be."""
-        if frame.msg_type != _TEXT or not frame.fin:
-            if not self._rare(transport, frame):
-                return
-            payload = b"".join(self._parts)
-            self._parts.clear()
+        frames = self._frames
+        if not frames:
+            self._first = time_ns()
+        # Control frames are never so long, and asking for the kind is what would cost most here.
+        if frame.payload_size > _LONGEST_CONTROL and frame.fin and not self._parts:
+            frames.append(frame.get_payload_as_bytes())
         else:
-            payload = frame.get_payload_as_bytes()
-        intake = self._intake
-        if intake.connection != self._connection:
-            intake.begin(self._connection)
-        now = time_ns()
-        if now <= intake.last:
-            now = intake.last + 1
-        intake.last = now
-        intake.stamps.append(now)
-        intake.frames.append(payload)
+            self._rare(transport, frame)
+        if frame.last_in_buffer and frames:
+            self._intake.push(self._connection, self._first, frames)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         """picows: the socket has ended."""
+        self.flush()
         if not self._done:
             self._done = True
             self._owner.on_closed(self._connection, self._code, self._reason)
+
+    def flush(self) -> None:
+        """Hands over what has come so far."""
+        if self._frames:
+            self._intake.push(self._connection, self._first, self._frames)
 
     def send(self, text: str) -> None:
         """Sends a text frame."""
@@ -90,12 +94,15 @@ class Socket(picows.WSListener):
             self._transport.send_close(picows.WSCloseCode.OK)
             self._transport.disconnect()
 
-    def _rare(self, transport: picows.WSTransport, frame: picows.WSFrame) -> bool:
-        """Whether a message is now whole in `_parts`; heartbeats and closes are dealt with."""
+    def _rare(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        """Short messages, parts of messages, heartbeats and closes."""
         kind = frame.msg_type
-        if kind in (_TEXT, _BINARY, _CONTINUATION):
+        if kind in _DATA:
             self._parts.append(frame.get_payload_as_bytes())
-            return bool(frame.fin)
+            if frame.fin:
+                self._frames.append(b"".join(self._parts))
+                self._parts.clear()
+            return
         if kind == picows.WSMsgType.PING:
             transport.send_pong(frame.get_payload_as_bytes())
             self._owner.on_heartbeat(self._connection, pong=False)
@@ -106,7 +113,6 @@ class Socket(picows.WSListener):
             self._reason = (frame.get_close_message() or b"").decode("utf-8", "replace")
             transport.send_close(picows.WSCloseCode.OK)
             transport.disconnect()
-        return False
 
 
 async def connect(url: str, headers: tuple[tuple[str, str], ...], timeout: float, socket: Socket) -> None:  # noqa: ASYNC109 - the handshake's own
@@ -119,5 +125,5 @@ async def connect(url: str, headers: tuple[tuple[str, str], ...], timeout: float
         enable_auto_pong=False,
         max_frame_size=_MAX_FRAME,
         extra_headers=list(headers),
-        read_buffer_init_size=256 * 1024,
+        read_buffer_init_size=16 * 1024,
     )

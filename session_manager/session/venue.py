@@ -106,7 +106,7 @@ class VenueSession:
             for line in self.lines:
                 if line.shard is shard and line.up:
                     line.seen(now, channel)
-        return self._done(now) if self._out else []
+        return self._done(now)
 
     def answered(self, now: float, key: int, status: int, retry_after: str, body: bytes) -> list[Action]:
         """An HTTP answer."""

@@ -81,5 +81,5 @@ class FakeVenue:
 async def until(condition: Callable[[], object], timeout: float = 10.0) -> None:  # noqa: ASYNC109 - a test's own
     """Waits for a condition."""
     async with asyncio.timeout(timeout):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)

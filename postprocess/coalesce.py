@@ -104,9 +104,10 @@ def _choose(heads: tuple[RawRow | None, RawRow | None], sides: tuple[_Side, _Sid
     one, two = heads
     if one is None or two is None:
         return (1 if one is None else 0), False, 0
-    if one.payload == two.payload and abs(one.ts_recv - two.ts_recv - skew) <= WINDOW_NS:
+    one_later = _paired(one.ts_recv - skew, sides[1].when(one.payload))
+    two_later = _paired(two.ts_recv + skew, sides[0].when(two.payload))
+    if one.payload == two.payload and one_later is not None:
         return 0, True, two.ts_recv
-    one_later, two_later = sides[1].when(one.payload), sides[0].when(two.payload)
     if one_later is None and two_later is None:
         return (0 if one.ts_recv <= two.ts_recv + skew else 1), False, 0
     if one_later is None:
@@ -121,3 +122,8 @@ def _choose(heads: tuple[RawRow | None, RawRow | None], sides: tuple[_Side, _Sid
     if one_apart > two_apart and sides[0].copies(one.payload) > sides[1].copies(one.payload):
         return 0, False, 0
     return 0, True, one_later
+
+
+def _paired(expected: int, stamp: int | None) -> int | None:
+    """When the other stream has a message, if that is near enough to when it should."""
+    return stamp if stamp is not None and abs(stamp - expected) <= WINDOW_NS else None

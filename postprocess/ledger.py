@@ -72,7 +72,7 @@ class Ledger:
                 "hour": hour * HOUR_NS,
                 "primary_only": seen[PRIMARY],
                 "replica_only": seen[REPLICA],
-                "both": seen[BOTH],
+                "in_both": seen[BOTH],
                 "rejected": seen["rejected"],
             }
             for (channel, hour), seen in sorted(self._seen.items())

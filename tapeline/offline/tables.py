@@ -179,7 +179,7 @@ LEDGER = Table(
             ("hour", TIME),
             ("primary_only", pa.int64()),
             ("replica_only", pa.int64()),
-            ("both", pa.int64()),
+            ("in_both", pa.int64()),
             ("rejected", pa.int64()),
         ]
     ),

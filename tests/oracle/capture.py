@@ -47,7 +47,7 @@ def write(path: Path, wanted: list[Line]) -> Path:
     rows = []
     for line in wanted:
         row: dict[str, object] = {"t": line.ts, "k": line.kind, "c": line.connection}
-        if line.kind not in ("connect",):
+        if line.kind != "connect":
             row["d"] = line.text
         if line.url:
             row["u"] = line.url

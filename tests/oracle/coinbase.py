@@ -121,7 +121,8 @@ class Coinbase:
             self.out.trade(f"matches.{product}", product, price, size, side, message["trade_id"], time)
         elif kind == "ticker":
             bid, ask = (
-                (Decimal(message[f"best_{side}"]), Decimal(message.get(f"best_{side}_size", 0))) for side in ("bid", "ask")
+                (Decimal(message[f"best_{side}"]), Decimal(message.get(f"best_{side}_size", 0)))
+                for side in ("bid", "ask")
             )
             self.out.quote(f"ticker.{product}", product, bid, ask, message["sequence"], time)
         else:
@@ -142,7 +143,10 @@ class Coinbase:
             book.tell_all(self.out.book_stamp(product, time, None, 0))
         elif product in self.level2:
             book = self.level2[product]
-            rows = [("B" if side == "buy" else "A", Decimal(price), Decimal(size)) for side, price, size in message["changes"]]
+            rows = [
+                ("B" if side == "buy" else "A", Decimal(price), Decimal(size))
+                for side, price, size in message["changes"]
+            ]
             book.tell(book.change(rows), self.out.book_stamp(product, time, None, 0))
 
     def _define(self, entry: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from tests.oracle.books import DOUBTFUL, LevelBook, Rows, infer
@@ -107,7 +107,9 @@ class Deribit:
         seen.add(trade["trade_seq"])
         side = "B" if trade["direction"] == "buy" else "A"
         price, size = Decimal(trade["price"]), Decimal(trade["amount"])
-        self.out.trade(channel, trade["instrument_name"], price, size, side, trade["trade_seq"], trade["timestamp"] * MS)
+        self.out.trade(
+            channel, trade["instrument_name"], price, size, side, trade["trade_seq"], trade["timestamp"] * MS
+        )
 
     def _quote(self, channel: str, data: dict[str, Any]) -> None:
         bid, ask = (
@@ -129,7 +131,7 @@ class Deribit:
                 continue
             instrument = self.out.instrument(symbol)
             if name == "open_interest":
-                lots = int(Decimal(value) / instrument.lot)
+                lots = int((Decimal(value) / instrument.lot).to_integral_value(ROUND_HALF_UP))
                 self.out.statistic(channel, symbol, kind, time, quantity=lots)
             else:
                 self.out.statistic(channel, symbol, kind, time, price=self.out.price(instrument, Decimal(value))[0])

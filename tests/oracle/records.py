@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 from zlib import crc32
 
 from databento_dbn import (
@@ -178,7 +179,15 @@ class Published:
         instrument.defined = True
 
     def trade(
-        self, channel: str, symbol: str, price: Decimal, size: Decimal, side: str, number: int, event: int | None, sent: int | None = None
+        self,
+        channel: str,
+        symbol: str,
+        price: Decimal,
+        size: Decimal,
+        side: str,
+        number: int,
+        event: int | None,
+        sent: int | None = None,
     ) -> None:
         """One trade; `side` is the aggressor's, times in ns."""
         instrument = self.instrument(symbol)
@@ -213,10 +222,18 @@ class Published:
         self.define(instrument)
         fields = self._stamp(instrument, event, sent, number)
         fields |= {"price": UNDEF_PRICE, "size": 0, "action": ACTIONS["M"], "side": SIDES["N"], "depth": 0}
-        fields |= {"flags": flags, "levels": [BidAskPair(**pair)]}
+        fields |= {"flags": flags, "levels": BidAskPair(**pair)}
         self._open.append((f"MBP_1 {channel}", MBP1Msg, fields))
 
-    def top(self, channel: str, symbol: str, bids: list[tuple[Decimal, Decimal]], asks: list[tuple[Decimal, Decimal]], number: int, event: int | None) -> None:
+    def top(
+        self,
+        channel: str,
+        symbol: str,
+        bids: list[tuple[Decimal, Decimal]],
+        asks: list[tuple[Decimal, Decimal]],
+        number: int,
+        event: int | None,
+    ) -> None:
         """The top ten levels."""
         instrument = self.instrument(symbol)
         levels = []
@@ -234,7 +251,15 @@ class Published:
         self._open.append((f"MBP_10 {channel}", MBP10Msg, fields))
 
     def mbo(
-        self, channel: str, stamp: dict[str, object], action: str, side: str, price: int, size: int, order_id: int, flags: int
+        self,
+        channel: str,
+        stamp: dict[str, object],
+        action: str,
+        side: str,
+        price: int,
+        size: int,
+        order_id: int,
+        flags: int,
     ) -> None:
         """One level or order; `stamp` is `book_stamp`'s."""
         fields = dict(stamp)
@@ -288,13 +313,11 @@ class Published:
         }
 
 
-_STAT_TYPE_AT = dict((name, place) for place, name in enumerate(name for name, _ in StatMsg._dtypes))
-
-
 def _statistic(fields: dict[str, object]) -> bytes:
     """The stock class knows only its own types; ours are numbers from 20000 on, as DBN allows venues."""
     kind = int(str(fields["stat_type"]))
-    record = bytearray(bytes(StatMsg(**{**fields, "stat_type": StatType.OPEN_INTEREST})))
+    make: Any = StatMsg
+    record = bytearray(bytes(make(**{**fields, "stat_type": StatType.OPEN_INTEREST})))
     size = {"u1": 1, "u2": 2, "u4": 4, "u8": 8, "i4": 4, "i8": 8}
     offset = 0
     for name, form in StatMsg._dtypes:

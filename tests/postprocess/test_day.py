@@ -1,0 +1,180 @@
+"""A day of raw objects becomes tables and DBN files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from postprocess.day import run_day
+from tapeline.objectstore import open_store
+from tapeline.offline.dbn_file import read_records
+from tapeline.offline.final_book import final_book
+from tapeline.offline.lake import Lake
+from tapeline.offline.normalizing import normalize_file
+from tapeline.venues import load
+from tests.postprocess.raw_store import fill
+
+KRAKEN_DAY = date(2026, 8, 2)
+SPOT_DAY = date(2024, 8, 8)
+
+
+def answer(out: Path, sql: str) -> list[tuple[Any, ...]]:
+    with Lake(out).connect() as connection:
+        return connection.sql(sql).fetchall()
+
+
+def records(path: Path) -> bytes:
+    """A DBN file's records without its metadata."""
+    data = zstandard.ZstdDecompressor().stream_reader(path.read_bytes(), read_across_frames=True).read()
+    return data[8 + int.from_bytes(data[4:8], "little") :]
+
+
+@pytest.fixture(scope="module")
+def kraken(recordings: Path) -> Path:
+    return recordings / "kraken" / "btcusd_v2_20260802.jsonl.zst"
+
+
+def test_an_empty_day_is_published_empty(tmp_path: Path) -> None:
+    """No raw payloads is a finding: every table is there and has no rows."""
+    result = run_day(KRAKEN_DAY, open_store(str(tmp_path / "store")), tmp_path / "lake")
+    assert (result.payloads, result.objects) == (0, 0)
+    for table in (
+        "raw_payloads",
+        "trades",
+        "mbo",
+        "mbp_1",
+        "mbp_10",
+        "ohlcv_1m",
+        "statistics",
+        "status",
+        "definitions",
+    ):
+        assert answer(tmp_path / "lake", f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+def test_one_instance_gives_the_live_bytes(tmp_path: Path, kraken: Path) -> None:
+    """The day's DBN is what `normalize` makes of the same payloads, byte for byte."""
+    store = fill(tmp_path / "store", "kraken", kraken)
+    run_day(KRAKEN_DAY, store, tmp_path / "lake")
+    normalize_file(load("kraken"), kraken, tmp_path / "direct.dbn.zst")
+    (mbo,) = (tmp_path / "lake" / "dbn" / "schema=mbo").rglob("*.dbn.zst")
+    (definitions,) = (tmp_path / "lake" / "dbn" / "schema=definition").rglob("*.dbn.zst")
+    whole = records(tmp_path / "direct.dbn.zst")
+    size = len(records(definitions))
+    assert whole[:size] == records(definitions)
+    assert whole[size:] == records(mbo)
+
+
+def test_two_instances_with_holes_give_the_whole_book(tmp_path: Path, kraken: Path) -> None:
+    """Each lost what the other has: the canonical book is the whole capture's, and nothing comes twice."""
+    fill(tmp_path / "store", "kraken", kraken, "PRIMARY", keep=lambda number: number % 7 != 0)
+    store = fill(
+        tmp_path / "store",
+        "kraken",
+        kraken,
+        "REPLICA",
+        keep=lambda number: number % 11 != 0 or number % 7 == 0,
+        later=777,
+    )
+    result = run_day(KRAKEN_DAY, store, tmp_path / "lake")
+    fill(tmp_path / "whole", "kraken", kraken)
+    whole = run_day(KRAKEN_DAY, open_store(str(tmp_path / "whole")), tmp_path / "whole_lake")
+    assert (result.payloads, result.records, result.rejected) == (whole.payloads, whole.records, 0)
+    assert result.gaps > 0
+    counts = answer(tmp_path / "lake", "SELECT seen_by, count(*) FROM raw_payloads GROUP BY 1")
+    seen: dict[str, int] = dict(counts)
+    assert set(seen) == {"PRIMARY", "REPLICA", "both"}
+    sums = answer(tmp_path / "lake", "SELECT sum(primary_only), sum(replica_only), sum(in_both) FROM ledger")
+    assert sums == [(seen["PRIMARY"], seen["REPLICA"], seen["both"])]
+    books = []
+    for lake in ("lake", "whole_lake"):
+        found = sorted((tmp_path / lake / "dbn").rglob("*.dbn.zst"))
+        chained = [record for path in found for record in read_records(path)]
+        books.append(final_book(chained, "BTC/USD"))
+    assert books[0].side(True) == books[1].side(True)
+    assert books[0].side(False) == books[1].side(False)
+
+
+def test_tables_hold_exact_decimals(tmp_path: Path, recordings: Path) -> None:
+    """Trades of the table are the venue's own text, at its own scale."""
+    capture = recordings / "binance_spot" / "btcusdt_20240808.jsonl.zst"
+    store = fill(tmp_path / "store", "binance_spot", capture, limit=3000)
+    run_day(SPOT_DAY, store, tmp_path / "lake")
+    out = tmp_path / "lake"
+    trades = answer(out, "SELECT price, size, side, raw_symbol, raw_sequence FROM trades ORDER BY raw_sequence")
+    said = {
+        sequence: json.loads(payload)["data"]
+        for sequence, payload in answer(
+            out, "SELECT raw_sequence, decode(payload) FROM raw_payloads WHERE schema = 'TRADES'"
+        )
+    }
+    assert len(trades) == len(said) > 100
+    for price, size, side, symbol, sequence in trades:
+        message = said[sequence]
+        assert (price, size) == (Decimal(message["p"]), Decimal(message["q"]))
+        assert (side, symbol) == ("A" if message["m"] else "B", message["s"])
+    quotes = answer(out, "SELECT bid_px_00, bid_sz_00, ask_px_00, ask_sz_00, raw_sequence FROM mbp_1")
+    said = {
+        sequence: json.loads(payload)["data"]
+        for sequence, payload in answer(
+            out, "SELECT raw_sequence, decode(payload) FROM raw_payloads WHERE schema = 'MBP_1'"
+        )
+    }
+    assert quotes
+    for *numbers, sequence in quotes:
+        assert numbers == [Decimal(said[sequence][name]) for name in "bBaA"]
+
+
+def test_a_second_run_replaces_the_first(tmp_path: Path, kraken: Path) -> None:
+    """Running again gives the same rows under new names, and leaves nothing of the first run behind."""
+    store = fill(tmp_path / "store", "kraken", kraken, limit=300)
+    out = tmp_path / "lake"
+    rows, files = [], []
+    for _ in range(3):
+        run_day(KRAKEN_DAY, store, out)
+        rows.append(answer(out, "SELECT * FROM mbo ORDER BY ALL"))
+        files.append({path.relative_to(out) for path in out.rglob("*.parquet")})
+    assert rows[0] == rows[1] == rows[2] != []
+    assert files[0] == files[2]
+    assert not files[0] & files[1]
+    assert not list(out.glob(".staging*"))
+
+
+def test_a_run_that_dies_leaves_the_day_as_it_was(
+    tmp_path: Path, kraken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is half made is not seen."""
+    store = fill(tmp_path / "store", "kraken", kraken, limit=300)
+    out = tmp_path / "lake"
+    run_day(KRAKEN_DAY, store, out)
+    before = answer(out, "SELECT count(*) FROM mbo")
+    monkeypatch.setattr("postprocess.staging.Staging.settle", _die)
+    with pytest.raises(KeyboardInterrupt):
+        run_day(KRAKEN_DAY, store, out)
+    assert answer(out, "SELECT count(*) FROM mbo") == before
+    assert not list(out.glob(".staging*"))
+
+
+def _die(_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_command_says_what_it_did(tmp_path: Path, kraken: Path) -> None:
+    """`python -m postprocess` ends with one line of JSON; a day that is none is wrong usage."""
+    fill(tmp_path / "store", "kraken", kraken, limit=100)
+    run = [sys.executable, "-m", "postprocess"]
+    places = ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "lake")]
+    done = subprocess.run([*run, "2026-08-02", *places], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["event"], told["payloads"], told["rejected"]) == ("done", 100, 0)
+    wrong = subprocess.run([*run, "yesterday", *places], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("postprocess: 'yesterday' is no day")

@@ -1,7 +1,6 @@
 """What Deribit's messages mean (docs: docs.deribit.com, subscriptions and public/get_instruments)."""
 
 from tapeline.spec.meaning import (
-    Bar,
     Book,
     BookLevels,
     BookTop,
@@ -146,22 +145,8 @@ MEANING = Meaning(
                         ),
                     ),
                 ),
-                Message(
-                    "candle",
-                    channel="chart.trades.*.1",
-                    emits=(
-                        Bar(
-                            symbol=None,
-                            start=Time(DATA + "tick", TimeUnit.MILLIS),
-                            open=DATA + "open",
-                            high=DATA + "high",
-                            low=DATA + "low",
-                            close=DATA + "close",
-                            volume=DATA + "volume",
-                        ),
-                    ),
-                ),
-                Message("other candles", emits=(), channel="chart.trades.*", excluded="candle of another interval"),
+                # Nothing in a candle says that it is final, so none can be published as one; bars come from the trades.
+                Message("candles", emits=(), channel="chart.trades.*", excluded="candle without a closing mark"),
                 Message(
                     "instruments",
                     channel="instruments",

@@ -1,7 +1,6 @@
 """What Kraken spot's v2 messages mean (docs: docs.kraken.com, websocket-v2 channel pages and the v2 checksum guide)."""
 
 from tapeline.spec.meaning import (
-    Bar,
     Book,
     BookLevels,
     ChannelSymbol,
@@ -99,25 +98,8 @@ MEANING = Meaning(
                         ),
                     ),
                 ),
-                Message(
-                    "candles",
-                    channel="ohlc.*",
-                    when=(Match("type", ("snapshot",)),),
-                    each="data",
-                    emits=(
-                        Bar(
-                            symbol=".symbol",
-                            start=Time(".interval_begin", TimeUnit.ISO),
-                            open=".open",
-                            high=".high",
-                            low=".low",
-                            close=".close",
-                            volume=".volume",
-                            closed=(Match(".interval", ("1",)),),
-                        ),
-                    ),
-                ),
-                Message("open candles", emits=(), channel="ohlc.*", excluded="candle still open"),
+                # Nothing in a candle says that it is final, so none can be published as one; bars come from the trades.
+                Message("candles", emits=(), channel="ohlc.*", excluded="candle without a closing mark"),
                 Message(
                     "instruments",
                     channel="instrument",

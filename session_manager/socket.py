@@ -12,6 +12,7 @@ from session_manager.intake import Intake
 _ABNORMAL, _NO_CODE = 1006, 1005
 _MAX_FRAME = 64 << 20
 _LONGEST_CONTROL = 125
+_RUN = 512
 _TEXT = picows.WSMsgType.TEXT
 _DATA = (_TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION)
 
@@ -62,7 +63,8 @@ class Socket(picows.WSListener):
             frames.append(frame.get_payload_as_bytes())
         else:
             self._rare(transport, frame)
-        if frame.last_in_buffer and frames:
+        # A read may hold megabytes; in smaller runs the frames are still in the cache when the router copies them.
+        if (frame.last_in_buffer and frames) or len(frames) >= _RUN:
             self._intake.push(self._connection, self._first, frames)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:

@@ -127,10 +127,9 @@ class Connection(asyncio.Protocol):
 
     def _subscribe(self, act: Subscribe) -> None:
         now_ns = self.served.clock()
-        index = self.served.tally.names
         begin = self.feed.add(act.channel, act.depth, now_ns)
         if begin:
-            self._send(block([(index.index(act.channel), payload) for payload in begin]), now_ns)
+            self._send(block([(self.served.shelf.index(act.channel), payload) for payload in begin]), now_ns)
         self._added_at = self._loop.time()
         self._changed.set()
 
@@ -216,8 +215,8 @@ class Connection(asyncio.Protocol):
 
     def strike(self, command: Command) -> None:
         """Does a fault of the connection."""
-        if command.fault == "close" and self._transport is not None:
-            self._transport.abort()
+        if command.fault == "close":
+            self.abort()
         elif command.fault == "close_code":
             self._close(command.code, command.reason)
         elif command.fault == "drop_silently":
@@ -232,6 +231,11 @@ class Connection(asyncio.Protocol):
     def hang_up(self) -> None:
         """The emulator stops."""
         self._close(1001, "going away")
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _close(self, code: int, reason: str = "") -> None:
         if self._transport is not None:

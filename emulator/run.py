@@ -53,6 +53,7 @@ class Emulator:
         if not self.venues:
             raise CaptureError(options.captures or "captures", 0, f"no capture of {', '.join(options.venues)} there")
         self._over = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         self._first_sent = 0.0
         self.server = Server(self.venues, self._dialogue, self._pace(), self._sent, self.stats)
 
@@ -65,7 +66,7 @@ class Emulator:
             return None
         for channel in source.channels:
             shelf.index(channel)
-        return Served(name, session, venue, source, self.ledger.venue(name, shelf.names), time.time_ns)
+        return Served(name, session, venue, source, shelf, self.ledger.venue(name, shelf.names), time.time_ns)
 
     def _source(self, name: str, session: Session, venue: Emulation | None, shelf: Shelf) -> Source | None:
         options = self._options
@@ -102,26 +103,37 @@ class Emulator:
         """Channel ids each venue can serve."""
         return {name: list(served.source.channels) for name, served in self.venues.items()}
 
-    async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT."""
+    async def start(self) -> int:
+        """Opens the port and begins to pace; returns the port. Raises UsageError where it is taken."""
         options, loop = self._options, asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stop.set)
         try:
             port = await self.server.listen(options.host, options.port)
-        except OSError as error:
-            raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}") from None
-        tasks = [loop.create_task(self._pacer()), loop.create_task(self._watch()), loop.create_task(self._seconds())]
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"cannot listen on {options.host}:{options.port}: {reason}") from None
+        self._tasks = [loop.create_task(work()) for work in (self._pacer, self._watch, self._seconds)]
+        return port
+
+    async def stop(self) -> None:
+        """Closes everything and finishes the ledger."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.server.close()
+        self.ledger.close(time.time_ns())
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT."""
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, ended.set)
+        port = await self.start()
         telemetry.ready(port=port, channels=self.channels())
         try:
             async with telemetry.StatsPrinter(self.stats):
-                await stop.wait()
+                await ended.wait()
         finally:
-            for task in tasks:
-                task.cancel()
-            await self.server.close()
-            self.ledger.close(time.time_ns())
+            await self.stop()
 
     async def _pacer(self) -> None:
         """Moves synthetic markets on at the wanted rate, without drift."""
@@ -135,6 +147,11 @@ class Emulator:
                 pacer.move(now, hold=self._over.is_set())
             # Not less than the loop's own grain of 1 ms, or it would spin.
             await asyncio.sleep(self._pace())
+
+    @property
+    def over(self) -> bool:
+        """Whether all that was asked for has been sent."""
+        return self._over.is_set()
 
     async def _watch(self) -> None:
         """Says `done` once: when every replay is at its end, or time is over."""

@@ -162,9 +162,17 @@ class Served:
     """A venue on the emulator's port."""
 
     def __init__(
-        self, name: str, session: Session, venue: Emulation | None, source: Source, tally: Tally, clock: Callable[[], int]
+        self,
+        name: str,
+        session: Session,
+        venue: Emulation | None,
+        source: Source,
+        shelf: Shelf,
+        tally: Tally,
+        clock: Callable[[], int],
     ) -> None:
-        self.name, self.session, self.venue, self.source, self.tally = name, session, venue, source, tally
+        self.name, self.session, self.venue, self.source = name, session, venue, source
+        self.shelf, self.tally = shelf, tally
         self.clock = clock
         self.faults = Board([], tally.faults)
         self.connections: list[Connection] = []

@@ -17,6 +17,8 @@ from emulator.venue import Dialogue
 from tapeline.errors import UsageError
 
 _OWN = "_tapeline"
+_GOODBYE = 0.5
+"""How long clients get to take what is still being sent when the emulator stops, in seconds."""
 MakeDialogue = Callable[[Served, Mapping[str, str]], Dialogue]
 
 
@@ -33,6 +35,7 @@ class Server:
     ) -> None:
         self.venues, self._dialogue, self._pace, self._on_sent, self._stats = venues, dialogue, pace, on_sent, stats
         self._server: asyncio.Server | None = None
+        self.gates: set[Gate] = set()
 
     async def listen(self, host: str, port: int) -> int:
         """Opens the port (0: any) and returns it; raises OSError."""
@@ -44,10 +47,19 @@ class Server:
         """Closes the port and all connections."""
         if self._server is not None:
             self._server.close()
-        for served in self.venues.values():
-            for connection in list(served.connections):
-                connection.hang_up()
-        await asyncio.sleep(0)
+        open_still = [connection for served in self.venues.values() for connection in served.connections]
+        for connection in open_still:
+            connection.hang_up()
+        for gate in self.gates:
+            gate.close()
+        try:
+            async with asyncio.timeout(_GOODBYE):
+                while any(served.connections for served in self.venues.values()):
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            for connection in open_still:
+                connection.abort()
+            await asyncio.sleep(0)
 
     def upgrade(self, request: HttpRequest) -> Connection | HttpResponse:
         """The connection a handshake opens, or why not."""
@@ -107,10 +119,17 @@ class Gate(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Waits for a request."""
         self._transport = cast(asyncio.Transport, transport)
+        self._server.gates.add(self)
+
+    def close(self) -> None:
+        """The emulator stops."""
+        if self._transport is not None:
+            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drops what is under way."""
         self._transport = None
+        self._server.gates.discard(self)
         if self._busy is not None:
             self._busy.cancel()
 
@@ -158,6 +177,7 @@ class Gate(asyncio.Protocol):
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
             b"sec-websocket-accept: " + accept + b"\r\n\r\n"
         )
+        self._server.gates.discard(self)
         transport.set_protocol(made)
         made.connection_made(transport)
         if self._buffer:

@@ -22,7 +22,6 @@ from tapeline.spec.encode import encode
 from tapeline.spec.routing import Routing
 from tapeline.spec.session import Session
 from tapeline.spec.subscribe import routing as with_symbol_routes
-from tapeline_kernel import Router
 
 _BATCH = 4096
 _PAUSE_NS = 100_000_000
@@ -163,6 +162,9 @@ def route(payloads: Sequence[bytes], session: Session) -> list[str]:
 
 
 def _route(payloads: Sequence[bytes], routing: Routing) -> list[str]:
+    # Here, since only replays need the kernel.
+    from tapeline_kernel import Router
+
     router = Router(encode(routing), "EMULATOR", "PRIMARY", 1)
     names: list[str] = []
     for start in range(0, len(payloads), _BATCH):

@@ -37,6 +37,12 @@ class Coinbase:
     """The venue."""
 
     symbols: Sequence[str] = [listing.symbol for listing in _LISTINGS]
+    # Single orders of two products, levels of the two others: `full` has the matches too.
+    channels: Sequence[str] = [
+        *(f"{kind}.{listing.symbol}" for listing in _LISTINGS[:2] for kind in ("full", "ticker")),
+        *(f"{kind}.{listing.symbol}" for listing in _LISTINGS[2:] for kind in ("matches", "ticker", "level2")),
+        "products",
+    ]
 
     def synth(self) -> CoinbaseSynth:
         """Builds the market."""

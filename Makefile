@@ -58,7 +58,7 @@ kernel-test: $(STAMP)
 	$(CARGO) test $(MANIFEST) --locked --quiet
 
 stubs: $(STAMP)
-	$(BIN)/python -m mypy.stubtest tapeline_kernel --allowlist .ci/stubtest-allowlist.txt
+	$(BIN)/python -m mypy.stubtest tapeline_kernel
 
 format: $(STAMP) ## format Python, Rust and the contract
 	$(BIN)/ruff check --fix .

@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 RUNS = 3
 _LEAST_SECONDS = 0.4
@@ -29,10 +32,13 @@ class Figure:
         return 1e6 / self.median if self.median else float("inf")
 
 
-def per_cpu_second(name: str, unit: str, work: Callable[[], int]) -> Figure:
-    """Runs `work`, which returns how many things it did, until a run has taken long enough; the median of some runs."""
-    work()
-    return figure(name, unit, [_one_run(work) for _ in range(RUNS)])
+def per_cpu_second(name: str, unit: str, prepare: Callable[[], T], work: Callable[[T], int]) -> Figure:
+    """Runs `work` on what `prepare` gives (untimed) until a run has taken long enough; the median of some runs.
+
+    `work` returns how many things it did.
+    """
+    work(prepare())
+    return figure(name, unit, [_one_run(prepare, work) for _ in range(RUNS)])
 
 
 def figure(name: str, unit: str, runs: list[float]) -> Figure:
@@ -40,11 +46,14 @@ def figure(name: str, unit: str, runs: list[float]) -> Figure:
     return Figure(name, unit, statistics.median(runs), tuple(runs))
 
 
-def _one_run(work: Callable[[], int]) -> float:
+def _one_run(prepare: Callable[[], T], work: Callable[[T], int]) -> float:
     count = 0
-    started = time.process_time()
-    while (spent := time.process_time() - started) < _LEAST_SECONDS:
-        count += work()
+    spent = 0.0
+    while spent < _LEAST_SECONDS:
+        given = prepare()
+        started = time.process_time()
+        count += work(given)
+        spent += time.process_time() - started
     return count / spent
 
 

@@ -1,7 +1,9 @@
 """What Tapeline does once per message, in Rust: route, normalise, encode."""
 
 from collections.abc import Sequence
-from typing import Literal, final
+from typing import Literal, Self, final
+
+__all__ = ["SIDECAR", "BatchError", "Event", "Normalizer", "Output", "Router", "SpecError", "split_batch"]
 
 class SpecError(ValueError):
     """A spec the kernel cannot compile; the text names the place."""
@@ -16,10 +18,8 @@ class Router:
     `routing` is `tapeline.spec.encode` of a `Routing`; `epoch` is ns since the Unix epoch.
     """
 
-    def __init__(self, routing: bytes, provider: str, instance: str, epoch: int) -> None: ...
-    def push(
-        self, connection: int, stamps: Sequence[int], frames: Sequence[bytes]
-    ) -> list[tuple[int, bytes]]:
+    def __new__(cls, routing: bytes, provider: str, instance: str, epoch: int) -> Self: ...
+    def push(self, connection: int, stamps: Sequence[int], frames: Sequence[bytes]) -> list[tuple[int, bytes]]:
         """Routes frames into the open batch; returns (place, frame) of those no route takes: control or unknown."""
     def inject(self, channel: str, schema: str, ts_recv: int, connection: int, payload: bytes) -> int:
         """Puts a payload the caller has already routed (a REST answer, a session event) into the open batch; its sequence."""
@@ -37,7 +37,19 @@ class Router:
 class Event:
     """Something a person or a metric should know of; never one per ordinary payload."""
 
-    kind: Literal["reject", "excluded", "gap", "resync", "recovered", "checksum", "inferred", "collision", "rounded", "stale", "lost"]
+    kind: Literal[
+        "reject",
+        "excluded",
+        "gap",
+        "resync",
+        "recovered",
+        "checksum",
+        "inferred",
+        "collision",
+        "rounded",
+        "stale",
+        "lost",
+    ]
     """`resync` asks for a RequestResync of `channel`; `lost` is a Gap of the stream itself."""
     channel: str
     symbol: str
@@ -82,9 +94,7 @@ class Normalizer:
     `meaning` is `tapeline.spec.encode` of a `Meaning`.
     """
 
-    def __init__(
-        self, meaning: bytes, provider: str, instance: str, sink: Literal["resp", "dbn"] = "resp"
-    ) -> None: ...
+    def __new__(cls, meaning: bytes, provider: str, instance: str, sink: Literal["resp", "dbn"] = "resp") -> Self: ...
     def normalize(self, response: bytes) -> Output:
         """One encoded SubscribeResponse (batch or gap) in, what is to be published out. Raises BatchError."""
     def flush(self, all: bool = False) -> tuple[bytes, int]:
@@ -97,7 +107,6 @@ class Normalizer:
         """(channel id, schema) of published channels, by the sidecar's index."""
     def symbols(self) -> dict[int, str]:
         """instrument_id → raw symbol."""
-
 
 def split_batch(
     response: bytes, epoch: int, after: int, span_ns: int

@@ -1,0 +1,8 @@
+//! Number texts.
+
+#![no_main]
+
+#[path = "../../tests/hostile/mod.rs"]
+mod hostile;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::decimal(bytes));

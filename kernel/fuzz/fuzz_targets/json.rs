@@ -1,0 +1,8 @@
+//! Payloads through the scanner.
+
+#![no_main]
+
+#[path = "../../tests/hostile/mod.rs"]
+mod hostile;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::scan(bytes));

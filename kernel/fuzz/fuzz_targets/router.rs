@@ -1,0 +1,8 @@
+//! Frames, one a line, through the router.
+
+#![no_main]
+
+#[path = "../../tests/hostile/mod.rs"]
+mod hostile;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::route(bytes));

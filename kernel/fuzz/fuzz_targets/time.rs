@@ -1,0 +1,8 @@
+//! Time texts.
+
+#![no_main]
+
+#[path = "../../tests/hostile/mod.rs"]
+mod hostile;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::times(bytes));

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from tapeline_kernel import BatchError
+
 from batch_processor.archive import Archive, Written
 from batch_processor.split import split
 from batch_processor.window import Cut, Cutter, GapRecord, Window
@@ -101,7 +103,12 @@ class Collector:
             await asyncio.sleep(wait)
 
     def _take(self, cutter: Cutter, response: bytes) -> None:
-        found = split(response, cutter.position, self._limits.span_ns)
+        try:
+            found = split(response, cutter.position, self._limits.span_ns)
+        except BatchError as error:
+            # Its payloads, if it had any, will be seen to be missing by the next batch.
+            event("bad_batch", Level.ERROR, provider=self._provider, reason=str(error), bytes=len(response))
+            return
         self._counts["batches"] += 1
         self._counts["payloads"] += sum(run.payloads for segment in found.segments for run in segment.runs)
         self._queue(cutter.take(found))

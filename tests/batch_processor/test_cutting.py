@@ -5,10 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_processor.split import DAY_NS, span_end, split
+from batch_processor.split import split
 from batch_processor.window import Cut, Cutter, GapRecord, Window
 from tapeline.rawfile import decode_row
 from tapeline.stream import Position
+from tests.support.raw_split import DAY_NS, span_end
+from tests.support.raw_split import split as split_in_python
 from tests.support.stream_server import batch, gap
 
 SPAN = 1_000
@@ -120,3 +122,22 @@ def test_a_clock_that_goes_back_costs_nothing() -> None:
     rows = payloads(4) + payloads(4, start=EPOCH - 5_000) + payloads(2, start=EPOCH + 400)
     cuts = cut_all([batch(EPOCH, 1, rows)])
     assert [number for cut in cuts for number in sequences(cut)] == list(range(1, 11))
+
+
+any_payload = st.tuples(
+    st.sampled_from(["book", "trade", "", "kanal/ä"]),
+    st.sampled_from(["MBO", ""]),
+    st.integers(0, 2**64 - 1) | st.integers(EPOCH, EPOCH + 5_000),
+    st.binary(max_size=40) | st.text(max_size=20).map(str.encode) | st.just(rb"\N"),
+)
+
+
+@given(st.lists(any_payload, max_size=12), st.integers(1, 2**40), st.integers(0, 2**40), st.integers(1, 2**50))
+def test_the_kernel_splits_as_plain_python_does(
+    rows: list[tuple[str, str, int, bytes]], first: int, after: int, span: int
+) -> None:
+    """Any payload, any time, any position: the same rows in the same runs."""
+    response = batch(EPOCH, first, rows)
+    for position in (None, Position(EPOCH, after), Position(EPOCH, first + 2), Position(EPOCH + 1, first + 2)):
+        assert split(response, position, span) == split_in_python(response, position, span)
+    assert split(gap(EPOCH, first, after), None, span) == split_in_python(gap(EPOCH, first, after), None, span)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Self
 
 from tapeline.errors import RedisUnavailableError
+
+URL_FILE = "redis.url"
+"""In the server's folder, for as long as it runs: where it is."""
 
 _START_SECONDS = 10.0
 _ATTEMPTS = 5
@@ -23,9 +27,11 @@ class RunningRedis:
     url: str
     port: int
     process: subprocess.Popen[bytes]
+    url_file: Path
 
     def close(self) -> None:
         """Stops the server and waits for its end; may be called twice."""
+        self.url_file.unlink(missing_ok=True)
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -55,7 +61,11 @@ def start_redis(data_dir: Path, port: int = 0) -> RunningRedis:
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         # Another process may take the port before the server does; then it ends at once.
         if _answers(process, chosen):
-            return RunningRedis(f"redis://127.0.0.1:{chosen}/0", chosen, process)
+            url = f"redis://127.0.0.1:{chosen}/0"
+            url_file = data_dir / URL_FILE
+            url_file.write_text(url + "\n")
+            atexit.register(url_file.unlink, missing_ok=True)
+            return RunningRedis(url, chosen, process, url_file)
     raise RedisUnavailableError(f"{binary} does not start on port {chosen}; its log is {log}")
 
 

@@ -8,7 +8,18 @@ async with Consumer(url, patterns=["MARKET_DATA.PRIMARY.MBO.*"]) as consumer:
 """
 
 from tapeline.consumer.client import Consumer
+from tapeline.consumer.definitions import Definitions, Instrument
 from tapeline.consumer.items import Counts, Hole, Message, Reason
 from tapeline.consumer.snapshots import definition_key, snapshot_key
 
-__all__ = ["Consumer", "Counts", "Hole", "Message", "Reason", "definition_key", "snapshot_key"]
+__all__ = [
+    "Consumer",
+    "Counts",
+    "Definitions",
+    "Hole",
+    "Instrument",
+    "Message",
+    "Reason",
+    "definition_key",
+    "snapshot_key",
+]

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tapeline.channels import ChannelName, is_pattern, market_data, matches
+from tapeline.consumer.wire import Address
 from tapeline.errors import ChannelNameError, RedisUnavailableError
 from tapeline.schemas import Schema
 from tapeline.telemetry import count
@@ -34,6 +35,7 @@ class Snapshots:
     """Reads the late-join keys; every method raises RedisUnavailableError."""
 
     def __init__(self, url: str, seconds: float) -> None:
+        Address.parse(url)
         self._redis: Redis = Redis.from_url(
             url, socket_timeout=seconds, socket_connect_timeout=seconds, decode_responses=False, client_name="tapeline-consumer"
         )  # fmt: skip

@@ -34,7 +34,19 @@ async def test_messages_of_matching_channels_come_whole_and_in_order(redis_url: 
 
 async def test_records_decode_both_ways(redis_url: str) -> None:
     """The same bytes come as databento's own records and as a numpy array, field for field."""
-    made = dbn.MBOMsg(60004, 7, 10, 99, 123_450_000_000, 5, dbn.Action.from_str("A"), dbn.Side.from_str("B"), 20, flags=0x80, sequence=3)
+    made = dbn.MBOMsg(
+        60004,
+        7,
+        10,
+        99,
+        123_450_000_000,
+        5,
+        dbn.Action.from_str("A"),
+        dbn.Side.from_str("B"),
+        20,
+        flags=0x80,
+        sequence=3,
+    )
     async with publishing(redis_url) as publisher, Consumer(redis_url, [BOOK], late_join=False) as consumer:
         await publisher.publish(BOOK, bytes(made), record(21))
         (message,) = messages(await take(consumer, 1))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tapeline.errors import RedisUnavailableError
-from tapeline.redis_server import start_redis
+from tapeline.redis_server import URL_FILE, start_redis
 
 
 def answer(port: int, words: bytes) -> bytes:
@@ -21,10 +21,12 @@ def test_a_server_starts_answers_and_ends(tmp_path: Path) -> None:
     """It serves as soon as it is given out, keeps nothing on disk, lets subscribers lag, and is gone when closed."""
     with start_redis(tmp_path / "a") as first, start_redis(tmp_path / "b") as second:
         assert first.port != second.port
+        assert (tmp_path / "a" / URL_FILE).read_text() == f"{first.url}\n"
         assert answer(first.port, b"SET a 1") == b"+OK\r\n"
         assert b"536870912 268435456 60" in answer(first.port, b"CONFIG GET client-output-buffer-limit")
         assert b"$0\r\n\r\n" in answer(first.port, b"CONFIG GET save")
     assert first.process.poll() is not None
+    assert not (tmp_path / "a" / URL_FILE).exists()
     first.close()
     with pytest.raises(OSError):  # noqa: PT011 - refused or reset, as the system has it
         answer(first.port, b"PING")

@@ -75,9 +75,7 @@ def argument(known: Channel) -> str:
     return render(known.family.argument, pieces(known))
 
 
-def calls(
-    session: Session, operation: Operation, channels: Sequence[Channel], number: Callable[[], int]
-) -> list[Call]:
+def calls(session: Session, operation: Operation, channels: Sequence[Channel], number: Callable[[], int]) -> list[Call]:
     """The messages that (un)subscribe channels, each with a `number` of its own; grouped, batched and bounded as the venue wants."""
     form = session.subscription
     template = form.subscribe if operation is Operation.SUBSCRIBE else form.unsubscribe

@@ -49,7 +49,7 @@ impl State {
         let kind = picked(source, &make.kind)?.unwrap_or_default();
         let class = make.kinds.iter().find(|(word, _)| *word == kind).map_or(make.kind_default, |(_, class)| *class);
         let text = |pick: &Option<Pick>| -> Result<String, Reject> { Ok(picked(source, pick)?.unwrap_or_default()) };
-        let when = |time: &Option<plan::When>| time.as_ref().map(|time| values::time_of(source, time)).transpose();
+        let when = |time: &Option<plan::When>| time.as_ref().map(|time| values::date_of(source, time)).transpose();
         let facts = Facts {
             price_step: price_step.map(|step| (step.mantissa, step.decimals)),
             base: text(&make.base)?,

@@ -85,6 +85,14 @@ pub fn time_of(source: &Source<'_>, when: &When) -> Result<Option<u64>, Reject> 
     when.unit.parse(source.get(when.place)).map_err(|_| Reject("bad_time"))
 }
 
+/// An instrument's date, ns; one too late for DBN (a perpetual that ends in the year 3000) counts as not given.
+pub fn date_of(source: &Source<'_>, when: &When) -> Result<Option<u64>, Reject> {
+    match when.unit.parse(source.get(when.place)) {
+        Err(NumberError::Range) => Ok(None),
+        date => date.map_err(|_| Reject("bad_time")),
+    }
+}
+
 /// A side: DBN's `B` or `A`.
 #[inline]
 pub fn side(source: &Source<'_>, sides: &Sides) -> Result<u8, Reject> {

@@ -15,6 +15,8 @@ from emulator.venue import Ask, Synth
 
 _FRAMES = 1024
 _BYTES = 256 * 1024
+_PATIENCE_NS = 2_000_000_000
+_SETTLE_NS = 20_000_000
 
 
 class Feed(Protocol):
@@ -70,11 +72,23 @@ class Shelf:
 class TapeFeed:
     """A replay of a tape. `speed` 0 is as fast as the client takes it.
 
+    `opening` makes the snapshot that a late subscription begins with; `asked_for` tells the places of a channel's first
+    captured REST snapshot. At full speed the stream waits there for the client's question, so that both come in the
+    capture's order.
+
     `place` is the number of the tape's frames that have been passed, those of other channels included.
     """
 
-    def __init__(self, tape: Tape, shelf: Shelf, speed: float, opening: Callable[[str, int, int], bytes | None]) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        shelf: Shelf,
+        speed: float,
+        opening: Callable[[str, int, int], bytes | None],
+        asked_for: Callable[[str], list[int]],
+    ) -> None:
         self._tape, self._shelf, self._speed, self._opening = tape, shelf, speed, opening
+        self._asked_for = asked_for
         self._wanted = np.zeros(len(tape.names), bool)
         self._own: npt.NDArray[np.int64] = np.array([], np.int64)
         self._next = 0
@@ -83,6 +97,10 @@ class TapeFeed:
         self.place = 0
         self.stops: set[int] = set()
         """Places a block must not pass in one piece: someone waits for them."""
+        self._answered = False
+        self._settle_ns = 0
+        self.gates: dict[int, int] = {}
+        """At full speed: places where the stream waits for a question, and until when (ns; 0: not yet there)."""
 
     def add(self, channel: str, depth: int, now_ns: int) -> list[bytes]:
         """Subscribes from here on; after the beginning a book starts with a snapshot made of what has passed."""
@@ -91,6 +109,8 @@ class TapeFeed:
         self._channels.add(channel)
         if known:
             self._want(channel, True)
+            if not self._started_ns:
+                self.gates.update(dict.fromkeys(self._asked_for(channel), 0))
         begin = self._opening(channel, self.place, now_ns) if late else None
         return [begin] if begin is not None else []
 
@@ -124,10 +144,13 @@ class TapeFeed:
         """Frames up to now, at most some 256 kB."""
         if not self._started_ns:
             return None
+        if not self._speed and self._gated(now_ns):
+            return None
         due = self._due(now_ns)
         end = min(due, self._next + _FRAMES)
         numbers: list[int] = self._own[self._next : end].tolist()
-        stop = min((place for place in self.stops if place > self.place), default=-1)
+        waits = [place for place in (*self.stops, *self.gates) if place > self.place]
+        stop = min(waits, default=-1)
         frames: list[bytes] = []
         size = 0
         for number in numbers:
@@ -143,6 +166,26 @@ class TapeFeed:
         np.cumsum([len(frame) for frame in frames], out=starts[1:])
         shelf = np.array([self._shelf.index(name) for name in self._tape.names], np.int32)
         return Block(b"".join(frames), shelf[self._tape.channels[numbers[: len(frames)]]], starts)
+
+    def _gated(self, now_ns: int) -> bool:
+        """Whether the stream stands at a gate; a gate nobody opens falls, and all others with it."""
+        if self._answered:
+            self._answered, self._settle_ns = False, now_ns + _SETTLE_NS
+        if now_ns < self._settle_ns:
+            return True
+        here = [place for place in self.gates if place <= self.place]
+        for place in here:
+            if not self.gates[place]:
+                self.gates[place] = now_ns + _PATIENCE_NS
+        if any(self.gates[place] <= now_ns for place in here):
+            # The client asks for nothing.
+            self.gates.clear()
+            return False
+        return bool(here)
+
+    def open_gate(self, place: int) -> None:
+        """The question came and is answered: the stream goes on as soon as the answer can be there."""
+        self._answered = self.gates.pop(place, None) is not None
 
     def _due(self, now_ns: int) -> int:
         if not self._speed:

@@ -80,7 +80,10 @@ class TapeSource:
 
     def feed(self) -> TapeFeed:
         """A replay from the beginning."""
-        return TapeFeed(self.tape, self._shelf, self._speed, self._snapshot)
+        return TapeFeed(self.tape, self._shelf, self._speed, self._snapshot, self._asked_for)
+
+    def _asked_for(self, channel: str) -> list[int]:
+        return [a.place for a in self.tape.answers if a.asked is Asked.SNAPSHOT and self._belongs(a.symbol, channel)][:1]
 
     async def answer(self, ask: Ask, feed: Feed | None, now_ns: int, behind: int) -> bytes | None:
         """The capture's own answer, held back until the stream has come to it; later ones are computed."""
@@ -94,6 +97,7 @@ class TapeSource:
             chosen = held[later[0]]
             if await self._reached(feed, chosen.place, _HOLD):
                 self._given[key] = later[0] + 1
+                feed.open_gate(chosen.place)
                 return chosen.body
         place = max(feed.place - behind, 0)
         channel = self._book_channel(ask.symbol, feed)
@@ -108,7 +112,7 @@ class TapeSource:
         return next((name for name in sorted(feed.channels) if fnmatchcase(name, glob)), "")
 
     async def _reached(self, feed: TapeFeed, place: int, timeout: float) -> bool:
-        if feed.place >= place or feed.finished:
+        if feed.started and (feed.place >= place or feed.finished):
             return True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(id(feed), []).append((place, future))

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tapeline_kernel import Router
 
 import normalizer.venues
+import session_manager.venues
 from session_manager import halves
 from session_manager.batch import ChannelReader
 from session_manager.session.plan import for_symbols, plan
@@ -18,7 +20,6 @@ from tapeline.errors import SpecIncompleteError, UnknownVenueError
 from tapeline.spec.encode import encode
 from tapeline.spec.session import Batch, Framing, Prepare, Session
 from tapeline.spec.subscribe import Operation, calls, channel, command, routing
-from tapeline_kernel import Router
 from tests.session_manager.desk import Desk
 
 VENUES = halves.names()
@@ -39,7 +40,7 @@ def test_a_half_is_data_that_can_be_done(name: str) -> None:
     made = plan(session, for_symbols(session, []))
     assert made.shards
     assert not made.left_out
-    source = Path(halves.venues.__path__[0], f"{name}.py").read_text()
+    source = Path(session_manager.venues.__path__[0], f"{name}.py").read_text()
     assert not any(word in source for word in ("def ", "lambda", "import os", "open("))
 
 

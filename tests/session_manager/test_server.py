@@ -126,7 +126,6 @@ async def test_a_stalled_subscriber_delays_nobody() -> None:
             gaps += place.gap
             seen = place.last
         assert gaps == 1
-        await stream.aclose()
 
 
 async def test_resync_requests_reach_the_provider() -> None:
@@ -152,7 +151,7 @@ async def test_unknown_providers_and_positions_are_refused() -> None:
 async def test_bytes_that_are_no_request_are_refused() -> None:
     """Foreign bytes are an invalid argument, not a fault."""
     async with _served(Source()) as address, grpc.aio.insecure_channel(address) as channel:
-        call = channel.unary_unary(f"/{SERVICE}/RequestResync")
+        call = channel.unary_unary(f"/{SERVICE}/RequestResync", bytes, bytes)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(b"\xff\xff\xff")
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -130,6 +130,7 @@ def observed(received: int, told: dict[str, Any]) -> Observed:
         venues=("kraken",),
         instances=("PRIMARY",),
         sent={"kraken": {"trade.BTC/USD": 10}},
+        exact_clock=True,
         verifier={"streams": {"KRAKEN.PRIMARY": stream}, "holes": {}, "repeats": 0},
         normalizers={"PRIMARY": {"providers": {"KRAKEN": told}}},
         cpu_seconds={"redis": 0.5},

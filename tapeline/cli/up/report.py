@@ -10,6 +10,10 @@ from typing import Any
 from tapeline import venues
 from tapeline.cli.up.histogram import Histogram
 from tapeline.cli.up.ledger import missing
+from tapeline.cli.up.tally import DEFINITIONS
+
+_UNNEEDED = "snapshot not needed"
+"""What a normalizer calls a REST snapshot it had no use for; nothing of the socket is missing for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Observed:
     venues: tuple[str, ...]
     instances: tuple[str, ...]
     sent: dict[str, dict[str, int]] | None
+    exact_clock: bool
+    """Whether the venues' times are those of this machine's clock."""
     verifier: dict[str, Any]
     normalizers: dict[str, dict[str, Any]]
     """By instance: the normalizer's last statistics."""
@@ -73,7 +79,7 @@ def make_report(seen: Observed) -> Report:
     """Adds everything up."""
     parts = {name: _venue(name, seen) for name in seen.venues}
     exact = _merged(seen, list(seen.venues), "end_to_end")
-    from_venue = seen.sent is not None and exact.total > 0
+    from_venue = seen.exact_clock and exact.total > 0
     latency = exact if from_venue else _merged(seen, list(seen.venues), "lag")
     lost = [part.lost for part in parts.values() if part.lost is not None]
     return Report(
@@ -99,10 +105,16 @@ def _venue(name: str, seen: Observed) -> VenueReport:
     told = [stats.get("providers", {}).get(provider, {}) for stats in seen.normalizers.values()]
     rejected = _sum(part.get("rejected", {}) for part in told)
     unpublished = _sum(unpublished_by_reason(part) for part in told)
-    received = sum(counts["payloads"] for stream in streams for counts in stream["channels"].values())
+    # Definitions come of many payloads: of lists, and of the first that names an instrument.
+    received = sum(
+        counts["payloads"]
+        for stream in streams
+        for channel, counts in stream["channels"].items()
+        if channel != DEFINITIONS
+    )
     sent = seen.sent.get(name, {}) if seen.sent is not None else None
     lacking = missing(name, sent, [stream["channels"] for stream in streams]) if sent is not None else {}
-    explained = sum(unpublished.values()) + sum(rejected.values())
+    explained = sum(unpublished.values()) - unpublished.get(_UNNEEDED, 0) + sum(rejected.values())
     return VenueReport(
         sent=sum(sent.values()) if sent is not None else None,
         received=received,

@@ -67,6 +67,7 @@ def _observed(pipeline: Pipeline, seconds: float, tables: dict[str, int]) -> Obs
         venues=plan.venues,
         instances=plan.instances,
         sent=None if plan.source is Source.LIVE else read_sent(pipeline.ledger),
+        exact_clock=plan.source is Source.SYNTHETIC,
         verifier=(pipeline.verifier.done if pipeline.verifier is not None else None) or {},
         normalizers={instance: told(pipeline, instance) for instance in plan.instances},
         cpu_seconds={child.name: child.cpu_seconds for child in pipeline.children},

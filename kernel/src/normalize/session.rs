@@ -14,12 +14,14 @@ impl State {
     pub fn session(&mut self, payload: &PayloadView<'_>) -> Result<(), Reject> {
         let mut tree = Tree::default();
         let (event, connection, reason) = (tree.slot("event"), tree.slot("connection"), tree.slot("reason"));
+        let channel = tree.slot("channel");
         let mut found = Found::default();
         tree.scan(payload.data, &mut found).map_err(|_| Reject("syntax"))?;
         let text = |slot: u16| String::from_utf8_lossy(found.slots[usize::from(slot)].of(payload.data)).into_owned();
-        let health = match text(event).as_str() {
+        let event = text(event);
+        let health = match event.as_str() {
             "up" => Health::Right,
-            "down" => Health::Doubtful,
+            "down" | "stale" => Health::Doubtful,
             _ => return Err(Reject("unknown_message")),
         };
         let connection: u32 = text(connection).parse().map_err(|_| Reject("bad_id"))?;
@@ -31,10 +33,15 @@ impl State {
             ts_sent: payload.ts_recv,
             sequence: connection,
         };
-        let out = self.outs.find(Schema::Status, SESSION_CHANNEL);
+        // A stale channel is told of on its own STATUS; its book is renewed by the session manager unasked.
+        let stale = event == "stale";
+        let about = if stale { text(channel) } else { SESSION_CHANNEL.to_string() };
+        let out = self.outs.find(Schema::Status, &about);
         self.outs.record(out, &Exact::default(), |bytes| record::status(bytes, &stamp, health));
         self.outs.keep(out, 0, connection as u16);
-        if health == Health::Doubtful {
+        if stale {
+            self.event(EventKind::Stale, None, None, &format!("{about}: {}", text(reason)), 0, 0);
+        } else if health == Health::Doubtful {
             self.event(EventKind::Gap, None, None, &format!("connection {connection}: {}", text(reason)), 0, 0);
             self.doubt(payload.ts_recv, "connection", |channel, _| channel == connection);
         }

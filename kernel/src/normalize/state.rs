@@ -34,6 +34,8 @@ pub enum EventKind {
     Inferred,
     /// Two symbols have one id.
     Collision,
+    /// A channel has been silent for longer than is normal.
+    Stale,
     /// Payloads of the raw stream are out of reach.
     Lost,
 }
@@ -49,6 +51,7 @@ impl EventKind {
             EventKind::Checksum => "checksum",
             EventKind::Inferred => "inferred",
             EventKind::Collision => "collision",
+            EventKind::Stale => "stale",
             EventKind::Lost => "lost",
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// An exact decimal: `mantissa` × 10^-`decimals`; trailing zeros are kept, as they were written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Dec {
     /// All digits as one integer.
     pub mantissa: i64,

@@ -10,8 +10,18 @@ use tapeline_kernel::wire::BatchWriter;
 const PAYLOADS: &str = include_str!("specs/payloads.txt");
 
 const NUMBERS: [&str; 12] = [
-    "0", "-1", "1e400", "1e-300", "9223372036854775807", "18446744073709551616", "0.000000000000000000000001", "null",
-    "true", "\"\"", "[]", "{}",
+    "0",
+    "-1",
+    "1e400",
+    "1e-300",
+    "9223372036854775807",
+    "18446744073709551616",
+    "0.000000000000000000000001",
+    "null",
+    "true",
+    "\"\"",
+    "[]",
+    "{}",
 ];
 
 /// What can happen to a line between a venue and us.

@@ -1,6 +1,6 @@
 //! The meaning half of a venue as `tapeline/spec/meaning.py` writes it; field for field the same language.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::time::TimeUnit;
 
@@ -101,7 +101,7 @@ pub struct Ids {
 }
 
 /// What happens to a resting order.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderEvent {
     /// It rests from now on.

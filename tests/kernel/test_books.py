@@ -53,8 +53,8 @@ def joined() -> Stream:
     return stream
 
 
-def test_a_requested_snapshot_is_published_with_what_was_kept_after_it() -> None:
-    """Deltas that came first are folded into the snapshot, which is published once, as of the last of them."""
+def test_a_requested_snapshot_is_published_in_front_of_what_was_kept() -> None:
+    """Deltas that came first follow the snapshot, each as the message it was, and ts_recv never falls."""
     stream = Stream("binance_spot")
     first = stream.say(spot(5, 8, [["9.00", "9.00000"]]))
     assert kinds(first) == ["resync"]
@@ -65,13 +65,16 @@ def test_a_requested_snapshot_is_published_with_what_was_kept_after_it() -> None
     lot = 10  # 1.00000 has no decimal place of its own and 2.5 has one
     assert orders(done) == [
         ("R", "N", 2**63 - 1, 0, 0x30),
-        ("A", "B", 100_000_000_000, 3 * lot, 0x30),
-        ("A", "B", 99_500_000_000, 1 * lot, 0xB0),
+        ("A", "B", 100_000_000_000, 1 * lot, 0x30),
+        ("A", "A", 101_000_000_000, 25, 0xB0),
+        ("M", "B", 100_000_000_000, 3 * lot, 0x10),
+        ("C", "A", 101_000_000_000, 0, 0x90),
+        ("A", "B", 99_500_000_000, 1 * lot, 0x90),
     ]
-    assert {r.sequence for r in done if isinstance(r, MBOMsg)} == {13}
-    totals = stream.normalizer.counters()
-    assert totals["books"]["folded"] == 2
-    assert totals["links"] == {"ok": 2, "broken": 0}
+    found = [(r.sequence, r.ts_recv) for r in done if isinstance(r, MBOMsg)]
+    assert [sequence for sequence, _ in found] == [10, 10, 10, 12, 12, 13]
+    assert [ts_recv for _, ts_recv in found] == sorted(ts_recv for _, ts_recv in found)
+    assert stream.normalizer.counters()["links"] == {"ok": 2, "broken": 0}
 
 
 def test_a_snapshot_older_than_what_was_kept_is_asked_for_again() -> None:

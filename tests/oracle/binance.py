@@ -45,7 +45,7 @@ class _Book:
         self.state = "waiting"
         self.joined = False
         self.last: int | None = None
-        self.kept: deque[dict[str, Any]] = deque(maxlen=10_000)
+        self.kept: deque[tuple[int, dict[str, Any]]] = deque(maxlen=10_000)
 
     def _old(self, event: dict[str, Any], snapshot: int) -> bool:
         return bool(event["u"] < snapshot if self.futures else event["u"] <= snapshot)
@@ -64,7 +64,7 @@ class _Book:
                 if self.last is not None and not self._follows(event, self.last):
                     self.kept.clear()
                 self.last = event["u"]
-                self.kept.append(event)
+                self.kept.append((self.out.ts_recv, event))
             return
         assert self.last is not None
         if self.state == "live" and not self.joined:
@@ -85,7 +85,7 @@ class _Book:
             self.joined = True
         flags = DOUBTFUL if self.state == "doubtful" else 0
         if flags:
-            self.kept.append(event)
+            self.kept.append((self.out.ts_recv, event))
         stamp = self.out.book_stamp(self.symbol, times[0], times[1], event["u"])
         self.book.tell(self.book.change(_rows(event["b"], event["a"])), stamp, flags)
 
@@ -98,9 +98,9 @@ class _Book:
             if self.joined or self.last is None or at <= self.last:
                 return
             self.kept.clear()
-        while self.kept and self._old(self.kept[0], at):
+        while self.kept and self._old(self.kept[0][1], at):
             self.kept.popleft()
-        if self.kept and not self._joins(self.kept[0], at):
+        if self.kept and not self._joins(self.kept[0][1], at):
             return
         recovered = self.state == "doubtful"
         rows = _rows(message["bids"], message["asks"])
@@ -108,16 +108,36 @@ class _Book:
         self.book.replace(rows)
         event_time = message.get("T", message.get("E"))
         times = (None, None) if event_time is None else (event_time * MS, message.get("E", event_time) * MS)
-        number = at
-        for event in self.kept:
-            self.book.change(_rows(event["b"], event["a"]))
-            times, number = self._times(event), event["u"]
-        self.state, self.joined, self.last = "live", bool(self.kept), number
+        newest = self.kept[-1][1]["u"] if self.kept else at
+        was, self.state, self.joined, self.last = self.state, "live", bool(self.kept), newest
+        kept = list(self.kept)
         self.kept.clear()
         self.out.define(self.book.instrument)
-        self.book.tell_all(self.out.book_stamp(self.symbol, times[0], times[1], number))
+        if was == "waiting":
+            self._follow(at, times, kept)
+            return
+        for _, event in kept:
+            self.book.change(_rows(event["b"], event["a"]))
+            times = self._times(event)
+        self.book.tell_all(self.out.book_stamp(self.symbol, times[0], times[1], newest))
         if recovered:
             self.out.status(self.symbol, times[0], trusted=True)
+
+    def _follow(
+        self, at: int, times: tuple[int, int] | tuple[None, None], kept: list[tuple[int, dict[str, Any]]]
+    ) -> None:
+        """The first snapshot, put in front of what was kept; then that, each as the message it was."""
+        now = self.out.ts_recv
+        if kept:
+            self.out.ts_recv = kept[0][0] - 1
+        self.book.tell_all(self.out.book_stamp(self.symbol, times[0], times[1], at))
+        for ts_recv, event in kept:
+            self.out.end_message()
+            self.out.ts_recv = ts_recv
+            first, sent = self._times(event)
+            done = self.book.change(_rows(event["b"], event["a"]))
+            self.book.tell(done, self.out.book_stamp(self.symbol, first, sent, event["u"]))
+        self.out.ts_recv = now
 
 
 class Binance:
@@ -136,8 +156,8 @@ class Binance:
     def scan(self, line: Line) -> None:
         """Notes a depth channel ahead of its snapshot."""
         if line.kind == "recv" and "@depth" in line.text:
-            stream = exact(line.text).get("stream")
-            if stream and stream not in self.channels:
+            stream = exact(line.text).get("stream", "@")
+            if stream.split("@")[1] == "depth" and stream not in self.channels:
                 self.channels.append(stream)
 
     def feed(self, line: Line) -> None:
@@ -146,7 +166,7 @@ class Binance:
             self._answer(line)
             return
         message = exact(line.text)
-        if "stream" not in message:
+        if "@" not in message.get("stream", ""):
             return
         self.out.begin(line.ts)
         self._push(message["stream"], message["data"])
@@ -170,8 +190,18 @@ class Binance:
         return self.books[channel]
 
     def _push(self, channel: str, data: dict[str, Any]) -> None:
-        kind = channel.split("@")[1]
-        if kind.startswith("depth"):
+        symbol, kind = channel.split("@")[:2]
+        if kind in ("depth5", "depth10", "depth20") and not self.futures:
+            bids, asks = ([(Decimal(p), Decimal(q)) for p, q in data[name]] for name in ("bids", "asks"))
+            self.out.top(channel, symbol.upper(), bids[:10], asks[:10], data["lastUpdateId"], None)
+        elif kind == "markPrice":
+            self._mark(channel, data)
+        elif kind == "kline_1m":
+            bar = data["k"]
+            if bar["x"]:
+                prices = [Decimal(bar[name]) for name in "ohlc"]
+                self.out.bar(channel, data["s"], bar["t"] * MS, prices, Decimal(bar["v"]))
+        elif kind.startswith("depth"):
             self._book(channel, data["s"]).event(data)
         elif kind == "bookTicker":
             self.out.quote(
@@ -196,6 +226,15 @@ class Binance:
             self.out.trade(
                 channel, data["s"], Decimal(data["p"]), Decimal(data["q"]), side, number, data["T"] * MS, data["E"] * MS
             )
+
+    def _mark(self, channel: str, data: dict[str, Any]) -> None:
+        instrument = self.out.instrument(data["s"])
+        for number, name in ((20001, "p"), (20002, "i"), (20003, "r")):
+            if data.get(name) not in (None, ""):
+                price = self.out.price(instrument, Decimal(data[name]))[0]
+                self.out.statistic(channel, data["s"], number, data["E"] * MS, price=price)
+        if data.get("T") is not None:
+            self.out.statistic(channel, data["s"], 20004, data["E"] * MS, ts_ref=data["T"] * MS)
 
     def _define(self, entry: dict[str, Any]) -> None:
         filters = {item["filterType"]: item for item in entry["filters"]}

@@ -20,7 +20,7 @@ class _Full:
         self.book = OrderBook(out, channel, symbol)
         self.state = "waiting"
         self.last: int | None = None
-        self.kept: deque[dict[str, Any]] = deque(maxlen=10_000)
+        self.kept: deque[tuple[int, dict[str, Any]]] = deque(maxlen=10_000)
 
     def event(self, event: dict[str, Any]) -> None:
         number = event["sequence"]
@@ -31,7 +31,7 @@ class _Full:
         if self.state == "waiting":
             if not whole:
                 self.kept.clear()
-            self.kept.append(event)
+            self.kept.append((self.out.ts_recv, event))
             return
         time = iso_ns(event.get("time"))
         if not whole:
@@ -41,31 +41,49 @@ class _Full:
         flags = 0
         if self.state == "doubtful":
             flags = DOUBTFUL
-            self.kept.append(event)
+            self.kept.append((self.out.ts_recv, event))
         self.book.tell(self.book.apply(event), self.out.book_stamp(self.book.symbol, time, None, number), flags)
 
     def snapshot(self, message: dict[str, Any]) -> None:
         if self.state == "live":
             return
         at = message["sequence"]
-        while self.kept and self.kept[0]["sequence"] <= at:
+        while self.kept and self.kept[0][1]["sequence"] <= at:
             self.kept.popleft()
-        if self.kept and self.kept[0]["sequence"] != at + 1:
+        if self.kept and self.kept[0][1]["sequence"] != at + 1:
             return
         recovered = self.state == "doubtful"
         levels = [(side, *level) for side, name in (("B", "bids"), ("A", "asks")) for level in message[name]]
         infer(self.out, self.book.instrument, [Decimal(row[1]) for row in levels], [Decimal(row[2]) for row in levels])
         self.book.orders = {order_number(row[3]): (row[0], Decimal(row[1]), Decimal(row[2])) for row in levels}
-        number, time = at, iso_ns(message.get("time"))
-        for event in self.kept:
-            self.book.apply(event)
-            number, time = event["sequence"], iso_ns(event.get("time"))
+        time = iso_ns(message.get("time"))
+        newest = self.kept[-1][1]["sequence"] if self.kept else at
+        was, self.state, self.last = self.state, "live", newest
+        kept = list(self.kept)
         self.kept.clear()
-        self.state, self.last = "live", number
         self.out.define(self.book.instrument)
-        self.book.tell_all(self.out.book_stamp(self.book.symbol, time, None, number))
+        if was == "waiting":
+            self._follow(at, time, kept)
+            return
+        for _, event in kept:
+            self.book.apply(event)
+            time = iso_ns(event.get("time"))
+        self.book.tell_all(self.out.book_stamp(self.book.symbol, time, None, newest))
         if recovered:
             self.out.status(self.book.symbol, time, trusted=True)
+
+    def _follow(self, at: int, time: int | None, kept: list[tuple[int, dict[str, Any]]]) -> None:
+        """The first snapshot, put in front of what was kept; then that, each as the message it was."""
+        now = self.out.ts_recv
+        if kept:
+            self.out.ts_recv = kept[0][0] - 1
+        self.book.tell_all(self.out.book_stamp(self.book.symbol, time, None, at))
+        for ts_recv, event in kept:
+            self.out.end_message()
+            self.out.ts_recv = ts_recv
+            stamp = self.out.book_stamp(self.book.symbol, iso_ns(event.get("time")), None, event["sequence"])
+            self.book.tell(self.book.apply(event), stamp)
+        self.out.ts_recv = now
 
 
 class Coinbase:

@@ -16,6 +16,7 @@ from databento_dbn import (
     MBOMsg,
     MBP1Msg,
     MBP10Msg,
+    OHLCVMsg,
     SecurityUpdateAction,
     Side,
     StatMsg,
@@ -94,11 +95,15 @@ class Published:
         self.payload += 1
         self.ts_recv = ts_recv
 
-    def end(self) -> None:
-        """The payload is done: the last record of each of its channels is marked."""
+    def end_message(self) -> None:
+        """A venue's message is done: the last record of each of its channels is marked."""
         last: dict[str, dict[str, object]] = {channel: fields for channel, _, fields in self._open if "flags" in fields}
         for fields in last.values():
             fields["flags"] = int(str(fields["flags"])) | F_LAST
+
+    def end(self) -> None:
+        """The payload is done, and with it its message."""
+        self.end_message()
         for _, kind, fields in self._open:
             if kind is StatMsg:
                 self.records.append(_statistic(fields))
@@ -249,6 +254,16 @@ class Published:
         fields |= {"price": UNDEF_PRICE, "size": 0, "action": ACTIONS["M"], "side": SIDES["N"], "depth": 0}
         fields |= {"flags": 0, "levels": levels}
         self._open.append((f"MBP_10 {channel}", MBP10Msg, fields))
+
+    def bar(self, channel: str, symbol: str, start: int, prices: list[Decimal], volume: Decimal) -> None:
+        """A closed one-minute candle."""
+        instrument = self.instrument(symbol)
+        self.define(instrument)
+        fields: dict[str, object] = {"rtype": 0x21, "publisher_id": self.publisher, "instrument_id": instrument.id}
+        names = ("open", "high", "low", "close")
+        fields |= {name: self.price(instrument, price)[0] for name, price in zip(names, prices, strict=True)}
+        fields |= {"ts_event": start, "volume": int(volume / instrument.lot)}
+        self._open.append((f"OHLCV_1M {channel}", OHLCVMsg, fields))
 
     def mbo(
         self,

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::out::Exact;
 use super::state::{EventKind, State};
 use super::values::{self, Reject};
@@ -17,7 +19,7 @@ use crate::spec::{self, Coding, OrderEvent};
 use crate::sync::{Ids, Link, Phase, Sync, Taking, Verdict};
 
 /// A level of a message, or an order of a snapshot.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Change {
     /// Bid or ask.
     pub side: usize,
@@ -30,7 +32,7 @@ pub struct Change {
 }
 
 /// An event of a single order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct OrderChange {
     event: OrderEvent,
     id: u64,
@@ -40,8 +42,10 @@ pub struct OrderChange {
 }
 
 /// A delta as it is kept until a snapshot comes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Delta {
+    sequence: u64,
+    ts_recv: u64,
     ids: Option<Ids>,
     levels: Vec<Change>,
     order: Option<OrderChange>,
@@ -300,7 +304,7 @@ impl State {
                 return Ok(());
             }
             Verdict::Keep => {
-                self.keep_delta(at, head, levels, order);
+                self.keep_delta(job, at, head, levels, order);
                 if !asked {
                     self.books[at].sync.asked = true;
                     self.event(EventKind::Resync, Some(job.channel), Some(instrument), "no snapshot", 0, 0);
@@ -323,7 +327,7 @@ impl State {
             self.prove(job, at, &rule, &head);
             let doubtful = self.books[at].sync.phase != Phase::Live;
             if doubtful && rule.snapshot == spec::SnapshotFrom::Request {
-                self.keep_delta(at, head, levels, order);
+                self.keep_delta(job, at, head, levels, order);
             }
             self.publish_entries(at, &stamp, &entries, if doubtful { F_MAYBE_BAD_BOOK } else { 0 });
         }
@@ -331,7 +335,7 @@ impl State {
         applied
     }
 
-    fn keep_delta(&mut self, at: usize, head: Head, levels: &[Change], order: Option<OrderChange>) {
+    fn keep_delta(&mut self, job: &Job<'_>, at: usize, head: Head, levels: &[Change], order: Option<OrderChange>) {
         let book = &mut self.books[at];
         if book.kept.len() >= book.rule.max_buffered {
             book.kept.pop_front();
@@ -339,7 +343,8 @@ impl State {
         }
         self.buffered += 1;
         let Head { ids, ts_event, ts_sent, .. } = head;
-        book.kept.push_back(Delta { ids, levels: levels.to_vec(), order, ts_event, ts_sent });
+        let (sequence, ts_recv) = (self.outs.sequence, job.ts_recv);
+        book.kept.push_back(Delta { sequence, ts_recv, ids, levels: levels.to_vec(), order, ts_event, ts_sent });
     }
 
     /// A book has become doubtful: says so, and asks for a snapshot.
@@ -526,20 +531,62 @@ impl State {
         self.infer(job.channel, instrument, job.ts_recv, changes);
         self.check_prices(instrument, changes)?;
         self.fill(job, at, changes)?;
-        let mut stamp = self.stamp(instrument, job.ts_recv, head.ts_event, head.ts_sent, head.ids.map_or(0, |ids| ids.last));
+        self.define(instrument, job.channel, job.ts_recv);
+        let id = head.ids.map_or(0, |ids| ids.last);
+        // What was kept ahead of a first snapshot has not been published yet: it follows, so the snapshot goes in front.
+        let first = kept.front().filter(|_| was == Phase::Waiting).map(|delta| delta.ts_recv.saturating_sub(1));
+        let mut stamp = self.stamp(instrument, first.unwrap_or(job.ts_recv), head.ts_event, head.ts_sent, id);
+        if was == Phase::Waiting {
+            self.prove(job, at, &rule, head);
+            self.publish_book(at, stamp);
+            return self.follow(at, &kept);
+        }
         let mut silent = Vec::new();
         for delta in &kept {
             self.folded += 1;
-            let id = delta.ids.map_or(0, |ids| ids.last);
-            match &delta.order {
-                Some(order) => self.apply_order(at, order, id, &mut silent)?,
-                None => self.apply_levels(at, &delta.levels, id, &mut silent)?,
-            }
-            stamp = self.stamp(instrument, job.ts_recv, delta.ts_event, delta.ts_sent, id);
+            self.apply(at, delta, &mut silent)?;
             silent.clear();
+            let id = delta.ids.map_or(0, |ids| ids.last);
+            stamp = self.stamp(instrument, job.ts_recv, delta.ts_event, delta.ts_sent, id);
         }
-        self.define(instrument, job.channel, job.ts_recv);
         self.prove(job, at, &rule, head);
+        self.publish_book(at, stamp);
+        if was == Phase::Resyncing && self.books[at].sync.phase == Phase::Live {
+            self.health(job.channel, instrument, &stamp, Health::Right);
+            let id = head.ids.map_or(0, |ids| ids.last);
+            self.event(EventKind::Recovered, Some(job.channel), Some(instrument), "snapshot", 0, id);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, at: usize, delta: &Delta, entries: &mut Vec<(Entry, Exact)>) -> Result<(), Reject> {
+        let id = delta.ids.map_or(0, |ids| ids.last);
+        match &delta.order {
+            Some(order) => self.apply_order(at, order, id, entries),
+            None => self.apply_levels(at, &delta.levels, id, entries),
+        }
+    }
+
+    /// Publishes kept deltas behind the snapshot they waited for, each as the message it was.
+    fn follow(&mut self, at: usize, kept: &VecDeque<Delta>) -> Result<(), Reject> {
+        let instrument = self.books[at].instrument;
+        let sequence = self.outs.sequence;
+        let mut entries = Vec::new();
+        for delta in kept {
+            self.outs.end_message();
+            self.outs.sequence = delta.sequence;
+            entries.clear();
+            self.apply(at, delta, &mut entries)?;
+            let id = delta.ids.map_or(0, |ids| ids.last);
+            let stamp = self.stamp(instrument, delta.ts_recv, delta.ts_event, delta.ts_sent, id);
+            self.publish_entries(at, &stamp, &entries, 0);
+        }
+        self.outs.sequence = sequence;
+        Ok(())
+    }
+
+    /// Publishes the book as it stands.
+    fn publish_book(&mut self, at: usize, stamp: Stamp) {
         self.books[at].stamp = stamp;
         self.books[at].dirty = true;
         let records = self.book_records(at, stamp);
@@ -547,11 +594,6 @@ impl State {
         for (entry, exact) in &records {
             self.outs.record(out, exact, |bytes| record::mbo(bytes, &stamp, entry));
         }
-        if was == Phase::Resyncing && self.books[at].sync.phase == Phase::Live {
-            self.health(job.channel, instrument, &stamp, Health::Right);
-            self.event(EventKind::Recovered, Some(job.channel), Some(instrument), "snapshot", 0, head.ids.map_or(0, |ids| ids.last));
-        }
-        Ok(())
     }
 
     fn fill(&mut self, job: &Job<'_>, at: usize, changes: &[Change]) -> Result<(), Reject> {
@@ -563,8 +605,7 @@ impl State {
         let depth = book.rule.depth_from.iter().find(|(pattern, _)| glob::matches(pattern, name)).map(|(_, depth)| *depth);
         let sides = [BID, ASK].map(|side| changes.iter().filter(|change| change.side == side).count());
         book.depth = match depth {
-            // As many as were subscribed to; a snapshot of a thin book must not make a later, fuller one thin.
-            Some(0) => Some(subscribed_depth(sides[0].max(sides[1])).max(book.depth.unwrap_or(0))),
+            Some(0) => Some(subscribed_depth(sides[0].max(sides[1]), book.depth)),
             other => other,
         };
         let per_order = book.rule.per_order;
@@ -609,9 +650,15 @@ impl State {
     }
 }
 
-/// The smallest depth on offer anywhere that holds a snapshot of so many levels.
-fn subscribed_depth(levels: usize) -> usize {
-    [10, 25, 100, 500, 1000].into_iter().find(|depth| levels <= *depth).unwrap_or(usize::MAX)
+/// The depth that was subscribed to, as a snapshot of so many levels tells it: one exactly as deep as an offer settles it,
+/// one of a thin book tells only the least, and must not make a later, fuller one thin.
+fn subscribed_depth(levels: usize, before: Option<usize>) -> usize {
+    let least = [10, 25, 100, 500, 1000].into_iter().find(|depth| levels <= *depth).unwrap_or(usize::MAX);
+    if levels == least {
+        least
+    } else {
+        least.max(before.unwrap_or(0))
+    }
 }
 
 fn nothing(flags: u8) -> Entry {

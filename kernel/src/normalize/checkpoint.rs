@@ -1,11 +1,12 @@
 //! Late-join keys and the checkpoint from which a restarted normalizer goes on as if it had never stopped.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::books::Book;
+use super::books::{Book, Delta};
 use super::state::State;
 use crate::book::Saved;
 use crate::instrument::Instrument;
@@ -38,6 +39,7 @@ struct SavedBook {
     ts_sent: u64,
     venue_sequence: u32,
     book: Saved,
+    kept: VecDeque<Delta>,
 }
 
 /// The raw channel and schema a checkpoint field is about; `None` for the fields that are about all.
@@ -123,6 +125,7 @@ impl State {
                 ts_sent: book.stamp.ts_sent,
                 venue_sequence: book.stamp.sequence,
                 book: Saved::of(&book.levels, &book.orders),
+                kept: book.kept.clone(),
             }).collect(),
         }
     }
@@ -180,7 +183,7 @@ impl State {
                 sync: book.sync,
                 levels,
                 orders,
-                kept: Default::default(),
+                kept: book.kept,
                 depth: book.depth.and_then(|depth| usize::try_from(depth).ok()),
                 stamp,
                 out,

@@ -213,12 +213,11 @@ impl Outs {
         }
     }
 
-    /// Ends a payload: the last record of each channel gets `F_LAST`, and large publications are cut here.
+    /// Ends a venue message: the last record of each channel gets `F_LAST`.
     #[inline]
-    pub fn end_payload(&mut self, done: &mut Vec<u8>, commands: &mut u32) {
-        for place in 0..self.ends.len() {
-            let (out, start) = self.ends[place];
-            let Some(channel) = self.all.get_mut(out) else { continue };
+    pub fn end_message(&mut self) {
+        for (out, start) in &self.ends {
+            let Some(channel) = self.all.get_mut(*out) else { continue };
             if let Some(at) = channel.schema.flags_at() {
                 let buffer = match self.sink {
                     Sink::Resp => &mut channel.pending,
@@ -228,6 +227,16 @@ impl Outs {
                     *flags |= F_LAST;
                 }
             }
+        }
+    }
+
+    /// Ends a payload, and with it a message; large publications are cut here.
+    #[inline]
+    pub fn end_payload(&mut self, done: &mut Vec<u8>, commands: &mut u32) {
+        self.end_message();
+        for place in 0..self.ends.len() {
+            let (out, _) = self.ends[place];
+            let Some(channel) = self.all.get_mut(out) else { continue };
             if self.sink == Sink::Resp && channel.pending.len() >= PUBLICATION_BYTES {
                 publish(channel, &self.provider, done, commands);
                 self.touched.retain(|known| *known != out);

@@ -148,9 +148,11 @@ class Deribit:
             "settle": entry.get("settlement_currency", ""),
             "unit": entry["quote_currency"],
             "class": options.get(entry.get("option_type", ""), classes.get(entry["kind"], "F")),
-            "expiration": entry["expiration_timestamp"] * MS,
             "activation": entry["creation_timestamp"] * MS,
         }
+        # A perpetual's is in the year 3000, later than 64 bits of nanoseconds reach: it has none.
+        if entry["expiration_timestamp"] * MS < 1 << 64:
+            facts["expiration"] = entry["expiration_timestamp"] * MS
         if entry.get("strike") is not None:
             facts["strike"] = Decimal(entry["strike"])
         news = (instrument.known, instrument.lot, instrument.facts, instrument.defined) != (2, lot, facts, True)

@@ -17,6 +17,9 @@ class Schema(Enum):
     STATUS = "STATUS"
     DEFINITION = "DEFINITION"
 
+    # Members are single objects; Enum's own hash is a Python function, too slow for once a message.
+    __hash__ = object.__hash__
+
     @property
     def dbn(self) -> str:
         """The schema's name in DBN's own writing, such as `mbp-1`."""

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from tapeline.channels import ChannelName, is_pattern, matches
 from tapeline.consumer.items import Counts, Hole, Message, Reason
-from tapeline.consumer.join import Channel, Items, taken
+from tapeline.consumer.join import Channel, Items, add
 from tapeline.consumer.joiner import Joiner
+from tapeline.consumer.layout import LAYOUTS
 from tapeline.consumer.snapshots import Snapshots
 from tapeline.consumer.wire import Address, Push, Wire
 from tapeline.errors import ChannelNameError, RedisUnavailableError, UsageError
@@ -216,38 +217,42 @@ class Consumer:
         items: Items = []
         for push in pushes:
             name, data = push[-2], push[-1]
-            channel = channels.get(name)
+            channel = channels.get(name) or self._meet(name)
             if channel is None:
-                channel = self._meet(name)
-                if channel is None:
-                    counts.foreign += 1
-                    continue
+                counts.foreign += 1
+                continue
             if push[-3] != channel.source:
                 counts.overlapping += 1
                 continue
-            seen = channel.seen
-            if not seen.whole(data):
-                counts.malformed += 1
-                count("consumer_malformed")
-                items.append(Hole(channel.text, seen.newest, now, Reason.MALFORMED))
-            elif channel.waiting is not None:
-                items += self._joiner.keep(channel, Message(channel.name, data, now)) if self._joiner else []
-            else:
-                taken(channel, data, now, counts, items)
+            message = Message(channel.name, data, now)
+            if channel.waiting is None:
+                seen = channel.seen
+                was_doubtful = seen.doubtful
+                fresh = seen.take(data)
+                if fresh is data and not seen.doubtful:
+                    # What `add` would come to, for nearly every message.
+                    items.append(message)
+                else:
+                    add(channel, message, fresh, was_doubtful, counts, items)
+            elif self._joiner is not None:
+                items += self._joiner.keep(channel, message)
         if items:
             self._push(items)
 
     def _push(self, items: Items) -> None:
         counts = self.counts
-        size = 0
+        size = messages = records = 0
         for item in items:
             if type(item) is Message:
-                counts.messages += 1
-                counts.records += len(item)
-                size += len(item.data)
+                messages += 1
+                length = len(item.data)
+                size += length
+                records += length // LAYOUTS[item.channel.schema].stride
             else:
                 counts.holes += 1
                 count("consumer_holes")
+        counts.messages += messages
+        counts.records += records
         self._queued_bytes += size
         self._queue.append((items, size))
         self._news.set()

@@ -64,21 +64,31 @@ def join(channel: Channel, snapshot: bytes, received_ns: int, proven: bool, coun
     if snapshot and (fresh := channel.seen.snapshot(snapshot)):
         items.append(Message(channel.name, fresh, received_ns, snapshot=True))
     for message in held:
-        taken(channel, message.data, message.received_ns, counts, items)
+        was_doubtful = channel.seen.doubtful
+        add(channel, message, channel.seen.take(message.data), was_doubtful, counts, items)
     return items
 
 
-def taken(channel: Channel, data: bytes, received_ns: int, counts: Counts, items: Items) -> None:
-    """Adds what is new in live records, after the hole that they themselves may tell of."""
+def add(
+    channel: Channel, message: Message, fresh: bytes | None, was_doubtful: bool, counts: Counts, items: Items
+) -> None:
+    """Adds to items what of a live message is `fresh`, after the hole that its records themselves may tell of.
+
+    `fresh` is what `Seen.take` made of it.
+    """
     seen = channel.seen
-    was_doubtful, before = seen.doubtful, seen.newest
-    fresh = seen.take(data)
-    if fresh is not data:
-        repeats = (len(data) - len(fresh)) // seen.layout.stride
+    if fresh is None:
+        counts.malformed += 1
+        count("consumer_malformed")
+        items.append(Hole(channel.text, seen.newest, message.received_ns, Reason.MALFORMED))
+        return
+    if fresh is not message.data:
+        repeats = (len(message.data) - len(fresh)) // seen.layout.stride
         counts.repeats += repeats
         count("consumer_repeats", repeats)
         if not fresh:
             return
+        message = Message(channel.name, fresh, message.received_ns)
     if seen.doubtful and not was_doubtful:
-        items.append(Hole(channel.text, before, seen.newest, Reason.DOUBTFUL))
-    items.append(Message(channel.name, fresh, received_ns))
+        items.append(Hole(channel.text, seen.doubted_from, seen.newest, Reason.DOUBTFUL))
+    items.append(message)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tapeline.consumer.items import Counts, Message
-from tapeline.consumer.join import Channel, Items, connects, join
+from tapeline.consumer.join import Channel, Items, add, connects, join
 from tapeline.consumer.snapshots import Feed, Snapshots
 from tapeline.errors import RedisUnavailableError
 from tapeline.schemas import Schema
@@ -61,6 +61,10 @@ class Joiner:
 
         One that starts with a cleared book needs no snapshot, and too many cannot be held.
         """
+        if not channel.seen.whole(message.data):
+            items: Items = []
+            add(channel, message, None, False, self._counts, items)
+            return items
         held = channel.waiting if channel.waiting is not None else []
         held.append(message)
         self._held_bytes += len(message.data)

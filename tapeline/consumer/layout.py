@@ -14,6 +14,9 @@ from tapeline.schemas import Schema
 F_LAST = 0x80
 F_MAYBE_BAD_BOOK = 0x04
 
+# Beyond so many records there is a quicker way than a Struct.
+_FEW = 17
+
 _RECORDS: dict[Schema, Any] = {
     Schema.MBO: dbn.MBOMsg,
     Schema.MBP_1: dbn.MBP1Msg,
@@ -39,6 +42,8 @@ class Layout:
     has_action: bool
     head: Struct
     time: str
+    starts: tuple[Struct, ...]
+    """By number of records: reads the first 8 bytes of each as one number."""
 
 
 def _layout(schema: Schema) -> Layout:
@@ -53,7 +58,8 @@ def _layout(schema: Schema) -> Layout:
     else:
         # An empty pad read as a zero flag would need a byte; `0s` reads none.
         head = Struct(f"<4xI0s{at - 8}xQ")
-    return Layout(dtype.itemsize, dtype, has_flags, schema is Schema.MBO, head, time)
+    starts = tuple(Struct("<" + f"Q{dtype.itemsize - 8}x" * count) for count in range(_FEW))
+    return Layout(dtype.itemsize, dtype, has_flags, schema is Schema.MBO, head, time, starts)
 
 
 LAYOUTS = {schema: _layout(schema) for schema in Schema}

@@ -11,7 +11,6 @@ import numpy as np
 
 from tapeline.consumer.layout import F_LAST, F_MAYBE_BAD_BOOK, Layout
 
-_GOOD_END = F_LAST
 _END_BITS = F_LAST | F_MAYBE_BAD_BOOK
 
 
@@ -31,20 +30,38 @@ class _Newest:
 class Seen:
     """What was had of one channel."""
 
-    __slots__ = ("_head", "_newest", "_only", "_only_id", "_stride", "doubtful", "layout", "newest")
+    __slots__ = (
+        "_head",
+        "_newest",
+        "_only",
+        "_only_id",
+        "_starts",
+        "_stride",
+        "_words",
+        "doubted_from",
+        "doubtful",
+        "layout",
+    )
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.doubtful = False
         """Whether the last record taken was flagged F_MAYBE_BAD_BOOK."""
-        self.newest = 0
-        """The newest time had."""
+        self.doubted_from = 0
+        """The newest time that was had before the doubt."""
         self._stride = layout.stride
+        self._words = layout.stride >> 2
         self._head = layout.head.unpack_from
+        self._starts = [start.unpack for start in layout.starts]
         self._newest: dict[int, _Newest] = {}
-        # The quick way, for channels of one instrument, which nearly all are.
+        # The quick way, for channels of one instrument whose records have flags, which nearly all are.
         self._only: _Newest | None = None
         self._only_id = -1
+
+    @property
+    def newest(self) -> int:
+        """The newest time had; 0 where nothing was."""
+        return max((newest.time for newest in self._newest.values()), default=0)
 
     def whole(self, data: bytes) -> bool:
         """Whether data is whole records of this schema, so far as their lengths say."""
@@ -52,23 +69,37 @@ class Seen:
         stride = self._stride
         if not size or size % stride:
             return False
-        words = stride >> 2
+        words = self._words
         return data[0] == words and (size == stride or data[::stride].count(words) == size // stride)
 
-    def take(self, data: bytes) -> bytes:
-        """The part of whole records that was not had yet, all of `data` in the usual case, empty where all was had."""
+    def take(self, data: bytes) -> bytes | None:
+        """The part of `data` that was not had yet: all of it in the usual case, empty where all was had.
+
+        None where it is no whole records of this schema.
+        """
+        stride = self._stride
+        count, rest = divmod(len(data), stride)
+        if rest or not count:
+            return None
+        if count == 1:
+            if data[0] != self._words:
+                return None
+            one = True
+        else:
+            one = self._alike(data, count)
+            if not one and not self.whole(data):
+                return None
         only = self._only
-        if only is not None:
-            first_id, flags, time = self._head(data)
-            last = len(data) - self._stride
-            if time > only.time and first_id == self._only_id:
-                if last:
-                    last_id, flags, time_last = self._head(data, last)
-                    if last_id != first_id or time_last < time or not (last == self._stride or self._uniform(data)):
+        if only is not None and one:
+            instrument, flags, time = self._head(data)
+            if time > only.time and instrument == self._only_id:
+                if count > 1:
+                    _, flags, last_time = self._head(data, len(data) - stride)
+                    if last_time < time:
                         return self._take_slowly(data)
-                    time = time_last
-                if flags and flags & _END_BITS == _GOOD_END and not self.doubtful:
-                    only.time = self.newest = time
+                    time = last_time
+                if flags & _END_BITS == F_LAST and not self.doubtful:
+                    only.time = time
                     only.complete = True
                     return data
         return self._take_slowly(data)
@@ -87,7 +118,6 @@ class Seen:
             if newest is not None and time <= newest.time:
                 continue
             self._note(instrument, _Newest(time))
-            self.newest = max(self.newest, time)
             keep |= records["instrument_id"] == instrument
         if keep.any() and self.layout.has_flags:
             self.doubtful = bool(records["flags"][keep][-1] & F_MAYBE_BAD_BOOK)
@@ -111,25 +141,23 @@ class Seen:
             found[instrument] = (int(record[self.layout.time]), clear)
         return found
 
-    def _uniform(self, data: bytes) -> bool:
-        """Whether all records are of one instrument."""
+    def _alike(self, data: bytes, count: int) -> bool:
+        """Whether all records begin alike: length, type, publisher and instrument."""
+        if count < len(self._starts):
+            starts = self._starts[count](data)
+            return starts.count(starts[0]) == count and data[0] == self._words
         stride = self._stride
-        count = len(data) // stride
-        return (
-            data[4::stride].count(data[4]) == count
-            and data[5::stride].count(data[5]) == count
-            and data[6::stride].count(data[6]) == count
-            and data[7::stride].count(data[7]) == count
-        )
+        return data[0] == self._words and all(data[at::stride].count(data[at]) == count for at in range(8))
 
     def _note(self, instrument: int, newest: _Newest) -> None:
         self._newest[instrument] = newest
-        one = len(self._newest) == 1
+        one = len(self._newest) == 1 and self.layout.has_flags
         self._only = newest if one else None
         self._only_id = instrument if one else -1
 
     def _take_slowly(self, data: bytes) -> bytes:
         stride = self._stride
+        before, was_doubtful = self.newest, self.doubtful
         kept: list[bytes] = []
         # Once a record of an instrument is new, so is the rest of the message: deltas that waited for a requested
         # snapshot follow it with their own, older times.
@@ -148,13 +176,14 @@ class Seen:
                 newest.had += time == newest.time
             elif not self._continues(newest, time, record):
                 continue
-            self.newest = max(self.newest, time)
             if self.layout.has_flags:
                 newest.complete = bool(flags & F_LAST)
                 self.doubtful = bool(flags & F_MAYBE_BAD_BOOK)
             else:
                 newest.complete = False
             kept.append(record)
+        if self.doubtful and not was_doubtful:
+            self.doubted_from = before
         return data if len(kept) * stride == len(data) else b"".join(kept)
 
     @staticmethod

@@ -45,6 +45,8 @@ class Connection(asyncio.Protocol):
         self._ponged = self._loop.time()
         self._ended = False
         self._tasks: list[asyncio.Task[None]] = []
+        self.gone = asyncio.Event()
+        """Set when the TCP connection has ended."""
 
     # asyncio's side
 
@@ -60,6 +62,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the client."""
         self._transport = None
+        self.gone.set()
         self._writable.set()
         if self in self.served.connections:
             self.served.connections.remove(self)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from emulator.reel import Block, Reel
+from emulator.reel import Block, Line, Reel
 from emulator.tape import Tape
 from emulator.venue import Ask, Synth
 
@@ -208,6 +210,11 @@ class TapeFeed:
         return self.started and self.place >= self._tape.count
 
 
+@functools.cache
+def _lines(synth: Synth, channel: str, depth: int) -> list[Line]:
+    return synth.lines(channel, depth)
+
+
 @dataclass
 class Stage:
     """A venue's synthetic market and how far it is: `position` counts places over all turns."""
@@ -226,11 +233,15 @@ class Stage:
         """The compiled script of some channels with their depths."""
         key = frozenset(wanted.items())
         if key not in self._reels:
-            lines = [line for channel, depth in wanted.items() for line in self.synth.lines(channel, depth)]
+            lines = [line for channel, depth in wanted.items() for line in _lines(self.synth, channel, depth)]
             for channel in wanted:
                 self.shelf.index(channel)
             self._reels[key] = Reel(lines, self.shelf.names, self.synth.clock)
         return self._reels[key]
+
+    def prepare(self, channels: Iterable[str]) -> None:
+        """Compiles the script of all usual channels, so that no client waits for it."""
+        self.reel({channel: 0 for channel in channels if _lines(self.synth, channel, 0)})
 
     def load(self, feeds: Iterable[SynthFeed]) -> float:
         """Messages of all these feeds' channels per place."""
@@ -241,10 +252,17 @@ class Stage:
 
 
 class SynthFeed:
-    """Some channels of a synthetic market from one place on."""
+    """Some channels of a synthetic market from one place on.
 
-    def __init__(self, stage: Stage) -> None:
+    `by_request` tells the channels whose book begins with a REST snapshot. The stream waits a while for these
+    questions, so that a client's first book does not depend on how fast it asks.
+    """
+
+    def __init__(self, stage: Stage, by_request: Callable[[str], bool] = lambda channel: False) -> None:
         self._stage = stage
+        self._by_request = by_request
+        self._awaited: set[str] = set()
+        self._begin_ns = 0
         self._moving = False
         self._reel: Reel | None = None
         self.wanted: dict[str, int] = {}
@@ -258,7 +276,7 @@ class SynthFeed:
     @property
     def started(self) -> bool:
         """Whether it moves."""
-        return self._moving
+        return self._moving and not self._begin_ns
 
     @property
     def finished(self) -> bool:
@@ -274,6 +292,8 @@ class SynthFeed:
             self.position = max(self.position, self._stage.position)
         self.wanted[channel] = depth
         self._reel = None
+        if not self._moving and self._by_request(channel):
+            self._awaited.add(channel)
         turn, place = self._where()
         return self._stage.synth.opening(channel, depth, turn, place, now_ns)
 
@@ -283,8 +303,14 @@ class SynthFeed:
         self._reel = None
 
     def start(self, now_ns: int) -> None:
-        """Lets it move."""
-        self._moving = True
+        """Lets it move, once the questions that are awaited have come or nobody asks them."""
+        if not self._moving:
+            self._moving = True
+            self._begin_ns = now_ns + _PATIENCE_NS if self._awaited else 0
+
+    def asked(self, glob: str) -> None:
+        """A snapshot was asked for and answered."""
+        self._awaited = {channel for channel in self._awaited if not fnmatchcase(channel, glob)}
 
     def answer(self, ask: Ask, now_ns: int, behind: int = 0) -> bytes | None:
         """A REST answer as of this feed's place, or of `behind` places before."""
@@ -293,7 +319,7 @@ class SynthFeed:
 
     def take(self, now_ns: int) -> Block | None:
         """Messages up to the stage's target, at most some thousand."""
-        if not self._moving or not self.wanted:
+        if not self._moving or not self.wanted or self._waits(now_ns):
             return None
         if self._reel is None:
             self._reel = self._stage.reel(self.wanted)
@@ -312,6 +338,15 @@ class SynthFeed:
                 return reel.play(turn, first, last, now_ns)
             if not reel.count:
                 return None
+
+    def _waits(self, now_ns: int) -> bool:
+        if self._begin_ns and not self._awaited:
+            self._begin_ns = min(self._begin_ns, now_ns + _SETTLE_NS)
+        if now_ns < self._begin_ns:
+            return True
+        self._begin_ns = 0
+        self._awaited.clear()
+        return False
 
     @staticmethod
     def _whole(reel: Reel, last: int) -> int:

@@ -96,7 +96,8 @@ class Line:
         return text.encode()
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Block:
     """Frames ready to be written: `channels` has one index per frame, `starts` their places in `data` (and its end)."""
 
     data: bytes

@@ -19,7 +19,7 @@ from emulator.served import Served, Source, SynthSource, TapeSource
 from emulator.server import Server
 from emulator.venue import Dialogue, Emulation, emulation
 from tapeline import telemetry
-from tapeline.errors import CaptureError, TapelineError, UsageError
+from tapeline.errors import CaptureError, UnknownVenueError, UsageError
 from tapeline.spec.session import Session
 from tapeline.spec.template import render
 
@@ -78,7 +78,7 @@ class Emulator:
             return TapeSource(loaded, venue, shelf, options.speed) if loaded and loaded.count else None
         if venue is None:
             raise UsageError(f"{name} has no synthetic market: give a capture")
-        return SynthSource(venue.synth(), synthetic_channels(session, venue), shelf)
+        return SynthSource(session, venue, synthetic_channels(session, venue), shelf)
 
     def _dialogue(self, served: Served, query: Mapping[str, str]) -> Dialogue:
         if served.venue is None:
@@ -226,15 +226,21 @@ async def _serve(options: Options) -> None:
 
 
 def check(options: Options, known: Sequence[str]) -> None:
-    """Refuses what cannot be together; raises TapelineError."""
+    """Refuses what cannot be together; raises UsageError, UnknownVenueError or CaptureError."""
+    if not options.venues:
+        raise UsageError("no venue is known")
+    for name in options.venues:
+        if name not in known:
+            raise UnknownVenueError(name, list(known))
     if options.capture is not None and len(options.venues) != 1:
         raise UsageError("--capture is of one venue: name it with --venues")
     if options.capture is not None and options.captures is not None:
         raise UsageError("--capture and --captures exclude each other")
     if options.captures is not None and not options.captures.is_dir():
         raise CaptureError(options.captures, 0, "no such folder")
-    if not options.venues:
-        raise UsageError(f"no venue named; known: {', '.join(known)}")
-
-
-__all__ = ["Emulator", "Options", "Pacer", "TapelineError", "check", "serve", "synthetic_channels"]
+    if not 0 <= options.port < 65536:
+        raise UsageError(f"--port {options.port}: 0 to 65535")
+    if options.rate < 0 or options.seconds < 0:
+        raise UsageError("--rate and --seconds cannot be negative")
+    if options.ledger is not None and not options.ledger.parent.is_dir():
+        raise UsageError(f"--ledger {options.ledger}: no folder {options.ledger.parent}")

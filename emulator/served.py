@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +14,8 @@ from emulator.http import HttpResponse
 from emulator.ledger import REST, Tally
 from emulator.tape import Answer, Tape
 from emulator.venue import Ask, Asked, Emulation, Synth, TapeBook
-from tapeline.spec.session import Session
+from tapeline.spec.session import Resync, Session
+from tapeline.spec.subscribe import channel
 
 if TYPE_CHECKING:
     from emulator.connection import Connection
@@ -45,21 +47,35 @@ class Source(Protocol):
         ...
 
 
+@functools.cache
+def _synth(venue: Emulation) -> Synth:
+    # A market never changes; how far it is, the stage knows.
+    return venue.synth()
+
+
 class SynthSource:
     """An endless made market."""
 
-    def __init__(self, synth: Synth, channels: list[str], shelf: Shelf) -> None:
-        self.stage = Stage(synth, shelf)
+    def __init__(self, session: Session, venue: Emulation, channels: list[str], shelf: Shelf) -> None:
+        self.stage = Stage(_synth(venue), shelf)
         self.channels = channels
+        self._session, self._venue = session, venue
+        self.stage.prepare(channels)
 
     def feed(self) -> SynthFeed:
         """A stream from the market's present place on."""
-        return SynthFeed(self.stage)
+        return SynthFeed(self.stage, self._by_request)
+
+    def _by_request(self, name: str) -> bool:
+        known = channel(self._session, name)
+        return known is not None and known.family.resync is Resync.REQUEST
 
     async def answer(self, ask: Ask, feed: Feed | None, now_ns: int, behind: int) -> bytes | None:
         """As of the place of the client's stream."""
         own = feed if isinstance(feed, SynthFeed) else SynthFeed(self.stage)
-        return own.answer(ask, now_ns, behind)
+        body = own.answer(ask, now_ns, behind)
+        own.asked(self._venue.book_channel(ask.symbol))
+        return body
 
     def passed(self, feed: Feed) -> None:
         """Nobody waits for places."""
@@ -83,7 +99,9 @@ class TapeSource:
         return TapeFeed(self.tape, self._shelf, self._speed, self._snapshot, self._asked_for)
 
     def _asked_for(self, channel: str) -> list[int]:
-        return [a.place for a in self.tape.answers if a.asked is Asked.SNAPSHOT and self._belongs(a.symbol, channel)][:1]
+        return [a.place for a in self.tape.answers if a.asked is Asked.SNAPSHOT and self._belongs(a.symbol, channel)][
+            :1
+        ]
 
     async def answer(self, ask: Ask, feed: Feed | None, now_ns: int, behind: int) -> bytes | None:
         """The capture's own answer, held back until the stream has come to it; later ones are computed."""
@@ -95,7 +113,7 @@ class TapeSource:
         later = [n for n in range(number, len(held)) if n == 0 or held[n].place > feed.place]
         if later and (later[0] == 0 or self._near(held[later[0]], feed)):
             chosen = held[later[0]]
-            if await self._reached(feed, chosen.place, _HOLD):
+            if await self._reached(feed, chosen.place):
                 self._given[key] = later[0] + 1
                 feed.open_gate(chosen.place)
                 return chosen.body
@@ -111,14 +129,14 @@ class TapeSource:
         glob = self._venue.book_channel(symbol) if self._venue else ""
         return next((name for name in sorted(feed.channels) if fnmatchcase(name, glob)), "")
 
-    async def _reached(self, feed: TapeFeed, place: int, timeout: float) -> bool:
+    async def _reached(self, feed: TapeFeed, place: int) -> bool:
         if feed.started and (feed.place >= place or feed.finished):
             return True
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(id(feed), []).append((place, future))
         feed.stops.add(place)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(_HOLD):
                 await future
         except TimeoutError:
             return False

@@ -54,12 +54,11 @@ class Server:
             gate.close()
         try:
             async with asyncio.timeout(_GOODBYE):
-                while any(served.connections for served in self.venues.values()):
-                    await asyncio.sleep(0.005)
+                await asyncio.gather(*(connection.gone.wait() for connection in open_still))
         except TimeoutError:
             for connection in open_still:
                 connection.abort()
-            await asyncio.sleep(0)
+            await asyncio.gather(*(connection.gone.wait() for connection in open_still))
 
     def upgrade(self, request: HttpRequest) -> Connection | HttpResponse:
         """The connection a handshake opens, or why not."""

@@ -91,7 +91,7 @@ class Ladder:
         """Sets or deletes a level."""
         side, price, size = change
         top = self._tops[side]
-        if top is not None and (price > top if side == BID else price < top) or (price == top and not size):
+        if (top is not None and (price > top if side == BID else price < top)) or (price == top and not size):
             self._tops[side] = None
         if size:
             self.sides[side][price] = size
@@ -152,7 +152,9 @@ class Market:
     period: int
 
 
-def market(listings: Sequence[Listing], *, beats: int = 250, stride: int = 1, first_id: int = 500_000_000_000) -> Market:
+def market(
+    listings: Sequence[Listing], *, beats: int = 250, stride: int = 1, first_id: int = 500_000_000_000
+) -> Market:
     """Plays a market for `beats` beats of each symbol; always the same one. Update ids rise by up to `stride`."""
     players = [
         _Player(listing, random.Random(listing.symbol), stride, first_id + number * 10_000_000_000)
@@ -219,7 +221,9 @@ class _Player:
         size = min(there, max(1, self._size() // 3))
         symbol = self.symbol
         self._traded = price
-        symbol.events.append(Trade(len(symbol.events), Id(symbol.trades, symbol.trades.next()), price, size, side == ASK))
+        symbol.events.append(
+            Trade(len(symbol.events), Id(symbol.trades, symbol.trades.next()), price, size, side == ASK)
+        )
         self._set(Change(side, price, there - size), quote=True)
 
     def _move(self) -> None:

@@ -140,7 +140,9 @@ class BinanceSynth:
         if not isinstance(event, Depth):
             return None
         bids, asks = (
-            ",".join(f'["{listing.price(c.price)}","{listing.quantity(c.size)}"]' for c in event.changes if c.side == side)
+            ",".join(
+                f'["{listing.price(c.price)}","{listing.quantity(c.size)}"]' for c in event.changes if c.side == side
+            )
             for side in (BID, ASK)
         )
         time = self.clock.mark

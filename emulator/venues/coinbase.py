@@ -232,7 +232,8 @@ def _full(listing: Listing, one: Happening) -> tuple[str, tuple[Id, ...]]:
     elif one.what is What.OPEN:
         text = f'"price":"{price}","order_id":"{order.name.text}","remaining_size":"{left}","side":"{side}"'
     elif one.what is What.MATCH:
-        assert one.other is not None and one.trade is not None
+        assert one.other is not None
+        assert one.trade is not None
         ids, names = (one.trade,), (order.name, one.other)
         size = _size(listing, one.size)
         text = (
@@ -356,7 +357,11 @@ def _ranked(sums: dict[tuple[int, int], int], side: int) -> list[tuple[int, int]
 
 
 def _aggregate_without(product: Product, place: int) -> dict[tuple[int, int], int]:
-    taken = {one.order.name for one in product.happenings if one.what is What.MATCH and not one.order.size and one.place < place}
+    taken = {
+        one.order.name
+        for one in product.happenings
+        if one.what is What.MATCH and not one.order.size and one.place < place
+    }
     orders, _ = product.book(place)
     return _sums([order for order in orders if order.name not in taken])
 

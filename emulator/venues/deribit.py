@@ -42,7 +42,9 @@ class Deribit:
     def refusal(self, status: int, reason: str) -> bytes:
         """A JSON-RPC error."""
         code = {429: 10028, 404: -32601}.get(status, 10000)
-        return json.dumps({"jsonrpc": "2.0", "error": {"code": code, "message": reason}}, separators=(",", ":")).encode()
+        return json.dumps(
+            {"jsonrpc": "2.0", "error": {"code": code, "message": reason}}, separators=(",", ":")
+        ).encode()
 
     def book_channel(self, symbol: str) -> str:
         """The book channels of an instrument."""

@@ -157,7 +157,8 @@ class DeribitChecker:
         if data["type"] == "snapshot":
             self.book = Book()
         else:
-            assert self.last is not None and int(data["prev_change_id"]) == self.last
+            assert self.last is not None
+            assert int(data["prev_change_id"]) == self.last
             self.changes += 1
         for bid, key in ((True, "bids"), (False, "asks")):
             for action, price, amount in data[key]:
@@ -203,7 +204,8 @@ class CoinbaseChecker:
             assert message["order_id"] not in self.known | self.orders.keys()
             self.known.add(message["order_id"])
         elif kind == "open":
-            assert message["order_id"] in self.known and message["order_id"] not in self.orders
+            assert message["order_id"] in self.known
+            assert message["order_id"] not in self.orders
             self._set(message["order_id"], message["side"], message["price"], message["remaining_size"])
         elif kind == "match":
             self._match(message)

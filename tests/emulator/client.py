@@ -22,7 +22,7 @@ HOSTS = {
 }
 
 
-class Client(WSListener):  # type: ignore[misc]
+class Client(WSListener):
     """Keeps what it receives; `frames` are texts in order."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Client(WSListener):  # type: ignore[misc]
         if frame.msg_type == WSMsgType.TEXT:
             self.frames.append(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.CLOSE:
-            self.close_code = int(frame.get_close_code())
+            self.close_code = int(frame.get_close_code().value)
             transport.disconnect()
         self._changed.set()
 

@@ -44,7 +44,8 @@ async def test_binance_book_joins_and_agrees_with_its_top(venue: str) -> None:
     checker.snapshot(body)
     for message in messages[300:]:
         checker.take(message["stream"], message["data"])
-    assert checker.applied > 1000 and checker.compared > 1000
+    assert checker.applied > 1000
+    assert checker.compared > 1000
 
 
 async def test_binance_instruments_fit_the_stream() -> None:
@@ -52,7 +53,9 @@ async def test_binance_instruments_fit_the_stream() -> None:
     async with running(Options(("binance_spot",), rate=20_000)) as emulator:
         listed = (await emulator.get("binance_spot/api.binance.com/api/v3/exchangeInfo")).json()["symbols"]
         names = [entry["symbol"] for entry in listed]
-        client = await emulator.connect("binance_spot", *subscribe("binance_spot", [f"{n.lower()}@trade" for n in names]))
+        client = await emulator.connect(
+            "binance_spot", *subscribe("binance_spot", [f"{n.lower()}@trade" for n in names])
+        )
         messages = await _collect(client, 500)
     steps = {
         entry["symbol"]: {f["filterType"]: Decimal(f.get("tickSize") or f.get("stepSize")) for f in entry["filters"]}
@@ -88,7 +91,8 @@ async def test_kraken_trades_ticker_and_instruments() -> None:
         client = await emulator.connect("kraken", *subscribe("kraken", channels))
         messages = await _collect(client, 3000)
     ids = [int(m["data"][0]["trade_id"]) for m in messages if m.get("channel") == "trade"]
-    assert ids == list(range(ids[0], ids[0] + len(ids))) and len(ids) > 500
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    assert len(ids) > 500
     tops = [m["data"][0] for m in messages if m.get("channel") == "ticker"]
     assert all(Decimal(top["bid"]) < Decimal(top["ask"]) for top in tops)
     pairs = next(m for m in messages if m.get("channel") == "instrument")["data"]["pairs"]
@@ -122,7 +126,9 @@ async def test_coinbase_orders_live_and_die_in_sequence() -> None:
     assert numbers[0] <= last < numbers[-1]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     # What was received before the snapshot and matters after it.
-    checker.known = {m.get("order_id", "") for m in messages[1:] if int(m["sequence"]) <= last and m["type"] == "received"}
+    checker.known = {
+        m.get("order_id", "") for m in messages[1:] if int(m["sequence"]) <= last and m["type"] == "received"
+    }
     for message in messages[1:]:
         if int(message["sequence"]) > last:
             checker.take(message)
@@ -153,7 +159,8 @@ def test_coinbase_levels_and_ticker_are_those_of_the_orders() -> None:
                     book.set(side == "buy", price, size)
             elif message["type"] == "ticker":
                 bids, asks = checker.levels()
-                assert Decimal(message["best_bid"]) == max(bids) and Decimal(message["best_ask"]) == min(asks)
+                assert Decimal(message["best_bid"]) == max(bids)
+                assert Decimal(message["best_ask"]) == min(asks)
                 assert Decimal(message["best_bid_size"]) == bids[max(bids)]
                 tickers += 1
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from postprocess.decimals import SCALE, Integers, decimals, powers_of_ten
 from postprocess.lots import DEFINITION, ONE, Change, Lots
+from postprocess.origins import Origin, Origins
 from tapeline.offline.tables import DECIMAL, KINDS, TIME, Field, Form, RecordKind, record_tables
 
 _SIDECAR = {
@@ -40,10 +41,10 @@ Factors = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the payloads of a batch lie in the raw stream; the arrays are indexed by payload in the batch."""
+    """Where payloads lie in the raw stream: those of a batch, and older ones that the kernel had kept; rows by payload."""
 
-    first: int
-    """Sequence that the kernel knows the batch's first payload by."""
+    known_by: npt.NDArray[np.uint64]
+    """The sequence that the kernel knows each by, rising."""
     instances: Sequence[str]
     epochs: npt.NDArray[np.int64]
     sequences: npt.NDArray[np.int64]
@@ -67,9 +68,11 @@ class Columns:
         self._provider = provider
         self._sidecar = sidecar
         self._lots = Lots()
+        self._origins = Origins()
 
     def parts(self, data: bytes, sidecar: bytes, origin: Origin, symbols: Mapping[int, str]) -> Iterator[Part]:
         """Rows of one batch, by kind of record, each in the order of the stream."""
+        self._origins.add(origin)
         side = np.frombuffer(sidecar, dtype=self._sidecar)
         whole = np.frombuffer(data, dtype=np.uint8)
         offsets = side["offset"]
@@ -81,7 +84,7 @@ class Columns:
             kind = KINDS[rtype]
             places = np.flatnonzero(rtypes == rtype)
             records = _records(whole, offsets[places], kind)
-            columns = self._place(side[places], origin)
+            columns = self._place(side[places])
             columns["raw_symbol"] = _symbols(kind, records, symbols)
             terms = self._lots.terms(records["instrument_id"], offsets[places], changes)
             yield Part(kind, records.tobytes(), self._rows(kind, records, side[places], terms, columns))
@@ -113,21 +116,9 @@ class Columns:
             [columns[name].cast(table.columns.field(name).type) for name in table.columns.names], table.columns
         )
 
-    def _place(self, side: npt.NDArray[np.void], origin: Origin) -> dict[str, pa.Array]:
-        payloads = (side["sequence"] - np.uint64(origin.first)).astype(np.int64)
-        return {
-            "provider": pa.array([self._provider])
-            .dictionary_encode()
-            .take(pa.array(np.zeros(len(side), dtype=np.int32))),
-            "channel": _taken(origin.channels, payloads),
-            "instance": _taken(origin.instances, payloads),
-            "raw_epoch": pa.array(origin.epochs[payloads]),
-            "raw_sequence": pa.array(origin.sequences[payloads]),
-        }
-
-
-def _taken(values: Sequence[str], places: npt.NDArray[np.int64]) -> pa.Array:
-    return pa.array(values, pa.string()).take(pa.array(places))
+    def _place(self, side: npt.NDArray[np.void]) -> dict[str, pa.Array]:
+        provider = pa.array([self._provider]).take(pa.array(np.zeros(len(side), dtype=np.int32)))
+        return {"provider": provider, **self._origins.columns(side["sequence"])}
 
 
 def _records(whole: npt.NDArray[np.uint8], offsets: npt.NDArray[np.uint64], kind: RecordKind) -> npt.NDArray[np.void]:

@@ -14,7 +14,7 @@ use crate::instrument::{instrument_id, Facts, Instrument, Instruments, Known, Lo
 use crate::plan::{Place, Source, SpecError};
 use crate::record::{self, Health, Schema, Stamp, F_INEXACT, MAX_SIZE, SCHEMAS};
 use crate::spec::{self, LinkRule};
-use crate::sync::Chain;
+use crate::sync::{Chain, Phase};
 use crate::wire::PayloadView;
 
 /// What kind of thing happened.
@@ -224,6 +224,12 @@ impl State {
             self.last = 0;
             for channel in &mut self.channels {
                 channel.sequence = 0;
+            }
+            for book in self.books.iter_mut().filter(|book| book.sync.phase == Phase::Waiting) {
+                // The new session asks for snapshots of its own, and those are newer than what the old one kept.
+                self.stale += book.kept.len() as u64;
+                book.kept.clear();
+                book.sync = Default::default();
             }
         }
     }

@@ -44,8 +44,9 @@ def counts(payloads: int, snapshots: int = 0) -> ChannelCounts:
 def test_records_of_one_payload_count_once() -> None:
     """Five records with three receive times, over two messages, are three payloads."""
     tally = Tally()
-    tally.take(name("TRADES"), trade(NOW + 1) + trade(NOW + 1) + trade(NOW + 2), NOW + 1000)
-    tally.take(name("TRADES"), trade(NOW + 2) + trade(NOW + 3), NOW + 1000)
+    channel = name("TRADES")
+    tally.take(channel, trade(NOW + 1) + trade(NOW + 1) + trade(NOW + 2), NOW + 1000)
+    tally.take(channel, trade(NOW + 2) + trade(NOW + 3), NOW + 1000)
     stream = tally.streams["KRAKEN", "PRIMARY"]
     assert stream.by_channel() == {"trade.BTC/USD": counts(3)}
     assert stream.records == 5
@@ -63,10 +64,33 @@ def test_payloads_published_in_two_schemas_count_once() -> None:
 def test_a_venue_that_tells_milliseconds_gives_no_end_to_end_delay() -> None:
     """Only times finer than a millisecond say when a message was sent."""
     tally = Tally()
-    tally.take(name("TRADES"), trade(NOW + 5_000, NOW), NOW + 10_000)
-    assert tally.streams["KRAKEN", "PRIMARY"].end_to_end.total == 0
-    tally.take(name("TRADES"), trade(NOW + 5_001, NOW + 4_000), NOW + 10_000)
-    assert tally.streams["KRAKEN", "PRIMARY"].end_to_end.total == 1
+    channel = name("TRADES")
+    tally.take(channel, trade(NOW + 5_000, NOW), NOW + 10_000)
+    stream = tally.streams["KRAKEN", "PRIMARY"]
+    stream.settle()
+    assert stream.end_to_end.total == 0
+    tally.take(channel, trade(NOW + 5_001, NOW + 4_000), NOW + 10_000)
+    stream.settle()
+    assert stream.end_to_end.total == 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=60), st.integers(1, 40))
+def test_many_at_once_count_as_few_at_a_time(payloads: list[tuple[int, bool]], cut: int) -> None:
+    """However records are cut into messages, the counts and delays are the same."""
+    records = []
+    for number, (times, late) in enumerate(payloads):
+        records += [trade(NOW + 1000 * number + late, NOW + 500 * number + 1)] * times
+    whole, pieces = Tally(), Tally()
+    whole_name, pieces_name = name("TRADES"), name("TRADES")
+    whole.take(whole_name, b"".join(records), NOW + 10**6)
+    for start in range(0, len(records), cut):
+        pieces.take(pieces_name, b"".join(records[start : start + cut]), NOW + 10**6)
+    for tally in (whole, pieces):
+        tally.streams["KRAKEN", "PRIMARY"].settle()
+    first, second = (tally.streams["KRAKEN", "PRIMARY"] for tally in (whole, pieces))
+    assert first.by_channel() == second.by_channel() == {"trade.BTC/USD": counts(len(payloads))}
+    assert first.lag.counts() == second.lag.counts()
+    assert first.end_to_end.counts() == second.end_to_end.counts()
 
 
 @given(st.lists(st.integers(min_value=1_000, max_value=10**12), min_size=1, max_size=200), st.floats(0.01, 1.0))

@@ -65,12 +65,14 @@ class Verifier:
 
 
 def _moment(stream: StreamTally) -> dict[str, object]:
+    stream.settle()
     lag = stream.lag.drain()
     stream.lag_total.merge(lag)
     return {"payloads": stream.payloads, "records": stream.records, "lag": lag.summary()}
 
 
 def _account(stream: StreamTally) -> dict[str, object]:
+    stream.settle()
     stream.lag_total.merge(stream.lag.drain())
     return {
         "channels": stream.by_channel(),

@@ -53,8 +53,6 @@ class Canonical:
         self._routing = encode(venue.session.routing)
         self._router: Router | None = None
         self._epoch = -1
-        # Payloads without a record yet, by the kernel's sequence: deltas that wait for their book's first snapshot.
-        self._kept: dict[int, Payload] = {}
 
     def steps(self, payloads: Iterable[Payload]) -> Iterator[Step]:
         """Every payload once, in the order given.
@@ -69,7 +67,6 @@ class Canonical:
                 yield from self._step(batch)
                 batch = []
                 self._epoch = payload.row.epoch
-                self._kept.clear()
                 router = self._router = Router(self._routing, self._venue.provider, self._instance, self._epoch)
             silent = self._instance == MERGED and payload.channel == SESSION_CHANNEL
             row = payload.row
@@ -95,28 +92,15 @@ class Canonical:
             return
         first, _, encoded = taken
         output = self._kernel.normalize(encoded)
-        origin = self._origin(first, spoken)
-        parts = list(self._columns.parts(output.data, output.sidecar, origin, self._kernel.symbols()))
-        self._forget(output.sidecar)
-        yield Step(_raw(self._venue.provider, batch), parts, _rejected(output, spoken, first))
-
-    def _origin(self, first: int, spoken: list[Payload]) -> Origin:
-        self._kept.update(enumerate(spoken, first))
-        payloads = self._kept.values()
-        return Origin(
-            np.array(list(self._kept), dtype=np.uint64),
-            [p.instance for p in payloads],
-            np.array([p.row.epoch for p in payloads], dtype=np.int64),
-            np.array([p.row.sequence for p in payloads], dtype=np.int64),
-            [p.channel for p in payloads],
+        origin = Origin(
+            first,
+            [p.channel for p in spoken],
+            [p.instance for p in spoken],
+            np.array([p.row.epoch for p in spoken], dtype=np.int64),
+            np.array([p.row.sequence for p in spoken], dtype=np.int64),
         )
-
-    def _forget(self, sidecar: bytes) -> None:
-        if not self._kernel.counters()["books"]["waiting"]:
-            self._kept.clear()
-            return
-        for sequence in np.unique(np.frombuffer(sidecar, dtype=np.dtype(SIDECAR))["sequence"]).tolist():
-            self._kept.pop(sequence, None)
+        parts = list(self._columns.parts(output.data, output.sidecar, origin, self._kernel.symbols()))
+        yield Step(_raw(self._venue.provider, batch), parts, _rejected(output, spoken, first))
 
 
 def _rejected(output: Output, batch: list[Payload], first: int) -> list[Payload]:

@@ -40,19 +40,6 @@ Factors = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where payloads lie in the raw stream: those of a batch, and older ones that the kernel had kept; rows by payload."""
-
-    known_by: npt.NDArray[np.uint64]
-    """The sequence that the kernel knows each by, rising."""
-    instances: Sequence[str]
-    epochs: npt.NDArray[np.int64]
-    sequences: npt.NDArray[np.int64]
-    channels: Sequence[str]
-    """The venue's channel ids, as in the raw stream."""
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """The records of one kind in a batch: their bytes and their rows."""
 

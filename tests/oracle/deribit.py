@@ -141,12 +141,14 @@ class Deribit:
         tick, lot = Decimal(entry["tick_size"]), Decimal(entry["min_trade_amount"]).normalize()
         classes = {"future": "F", "spot": "X", "future_combo": "S", "option_combo": "T"}
         options = {"call": "C", "put": "P"}
+        inverse = entry["instrument_type"] == "reversed" and entry["kind"].startswith("future")
         facts: dict[str, object] = {
             "tick": tick.normalize(),
             "base": entry["base_currency"],
             "quote": entry["quote_currency"],
             "settle": entry.get("settlement_currency", ""),
-            "unit": entry["quote_currency"],
+            # Amounts of inverse futures and perpetuals are in dollars, all others in the base currency.
+            "unit": entry["quote_currency" if inverse else "base_currency"],
             "class": options.get(entry.get("option_type", ""), classes.get(entry["kind"], "F")),
             "activation": entry["creation_timestamp"] * MS,
         }

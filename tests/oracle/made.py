@@ -357,7 +357,35 @@ def deribit() -> list[object]:
         "contract_size": 10,
         "creation_timestamp": 1_534_242_287_000,
         "expiration_timestamp": 32_503_708_800_000,
+        "instrument_type": "reversed",
     }
+    option = {
+        **instrument,
+        "instrument_name": "ABC-27MAR26-100-C",
+        "kind": "option",
+        "option_type": "call",
+        "quote_currency": "ABC",
+        "strike": 100.0,
+        "tick_size": 0.0005,
+        "min_trade_amount": 0.1,
+        "expiration_timestamp": 1_774_598_400_000,
+    }
+    linear = {
+        "quote_currency": "USDC",
+        "settlement_currency": "USDC",
+        "instrument_type": "linear",
+        "min_trade_amount": 0.001,
+    }
+    others = [
+        option,
+        {**option, "instrument_name": "ABC-27MAR26-100-P", "option_type": "put"},
+        {**instrument, "instrument_name": "ABC_USDC-PERPETUAL", **linear},
+        {**instrument, "instrument_name": "ABC_USDC", "kind": "spot", **linear},
+        {**instrument, "instrument_name": "ABC-FS-27MAR26_PERP", "kind": "future_combo"},
+        {**option, "instrument_name": "ABC-CS-27MAR26-100_110", "kind": "option_combo", "strike": None},
+    ]
+    for other in others[-1:]:
+        del other["option_type"]
     trade = {
         "instrument_name": "ABC-PERPETUAL",
         "trade_seq": 5,
@@ -371,7 +399,7 @@ def deribit() -> list[object]:
     return [
         (
             "https://www.deribit.com/api/v2/public/get_instruments?currency=any",
-            {"jsonrpc": "2.0", "result": [instrument]},
+            {"jsonrpc": "2.0", "result": [instrument, *others]},
         ),
         {"jsonrpc": "2.0", "id": 1, "result": ["book.ABC-PERPETUAL.raw"]},
         {"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": "test_request"}},

@@ -178,3 +178,16 @@ def test_the_command_says_what_it_did(tmp_path: Path, kraken: Path) -> None:
     wrong = subprocess.run([*run, "yesterday", *places], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("postprocess: 'yesterday' is no day")
+
+
+def test_deltas_that_waited_for_their_book_keep_their_own_origin(tmp_path: Path, recordings: Path) -> None:
+    """A delta kept until the first snapshot is a row of its own payload, with its own time of receipt."""
+    capture = recordings / "binance_usdm" / "five_symbols_20210405.jsonl.zst"
+    store = fill(tmp_path / "store", "binance_usdm", capture, limit=4000)
+    run_day(date(2021, 4, 5), store, tmp_path / "lake")
+    wrong = answer(
+        tmp_path / "lake",
+        "SELECT count(*) FROM mbo LEFT JOIN raw_payloads USING (raw_epoch, raw_sequence) "
+        "WHERE mbo.ts_recv IS DISTINCT FROM raw_payloads.ts_recv AND mbo.flags & 32 = 0",
+    )
+    assert wrong == [(0,)]

@@ -6,6 +6,7 @@ Levels: INFO an operator may relax, WARNING nothing is lost, ERROR something is 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -69,7 +70,12 @@ class Telemetry:
         return {_written(name, labels): value for (name, labels), value in self._gauges.items()}
 
 
-TELEMETRY = Telemetry()
+def _level() -> Level:
+    # A wrong value is refused where settings are read; until then nothing is hidden.
+    return Level.__members__.get(os.environ.get("TAPELINE_LOG_LEVEL", ""), Level.INFO)
+
+
+TELEMETRY = Telemetry(level=_level())
 """The process's own."""
 
 

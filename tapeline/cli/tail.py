@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tapeline.consumer.definitions import Definitions
     from tapeline.consumer.plain import Value
 
+_ACTIONS = {"A": "add", "M": "modify", "C": "cancel", "R": "clear", "T": "trade", "F": "fill", "N": "none"}
+
 HELP = "print what is published on the channels that a pattern takes"
 
 
@@ -62,7 +64,7 @@ async def _tail(pattern: str, url: str, count: int | None, as_json: bool) -> Non
     from tapeline.consumer.definitions import Definitions
 
     left = sys.maxsize if count is None else count
-    async with Definitions(url) as definitions, Consumer(url, [pattern]) as consumer:
+    async with Definitions(url, wait_seconds=1.5) as definitions, Consumer(url, [pattern]) as consumer:
         async for batch in consumer.batches():
             for item in batch:
                 if isinstance(item, Hole):
@@ -114,8 +116,10 @@ def _told(record: dict[str, Value]) -> str:
         bid, ask = (f"{_number(record, f'{side}_sz_00')} @ {record[f'{side}_px_00']}" for side in ("bid", "ask"))
         return _flagged(f"{bid} | {ask}" + (f" ({depth} levels)" if depth > 1 else ""), record)
     if "order_id" in record:
-        side = {"B": "bid", "A": "ask"}.get(str(record["side"]), "-")
-        return _flagged(f"{record['action']} {side} {_number(record, 'size')} @ {record['price']}", record)
+        action = _ACTIONS.get(str(record["action"]), str(record["action"]))
+        side = {"B": "bid", "A": "ask"}.get(str(record["side"]))
+        told = action if side is None else f"{action} {side} {_number(record, 'size')} @ {record['price']}"
+        return _flagged(told, record)
     if "open" in record:
         prices = " ".join(f"{name[0]}={record[name]}" for name in ("open", "high", "low", "close"))
         return f"{prices} volume={_number(record, 'volume')}"

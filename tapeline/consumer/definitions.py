@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,7 +20,8 @@ from tapeline.schemas import Schema
 UNDEF_PRICE = (1 << 63) - 1
 UNDEF_SIZE = (1 << 32) - 1
 _ONE = 10**9
-_AGAIN_NS = 1_000_000_000
+_AGAIN_SECONDS = 1.0
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,17 @@ class Instrument:
 
 
 class Definitions:
-    """Instruments by feed and id, read from the late-join keys when they are first asked for."""
+    """Instruments by feed and id, read from the late-join keys when they are first asked for.
 
-    def __init__(self, url: str, seconds: float = 5.0) -> None:
+    A definition comes with a publisher's first refresh of the keys; `wait_seconds` is how long `find` waits for it.
+    """
+
+    def __init__(self, url: str, seconds: float = 5.0, wait_seconds: float = 0.0) -> None:
         self._snapshots = Snapshots(url, seconds)
+        self._wait_seconds = wait_seconds
         self._known: dict[Feed, dict[int, Instrument]] = {}
-        self._read_ns: dict[Feed, int] = {}
+        self._read_at: dict[Feed, float] = {}
+        self._given_up: set[tuple[Feed, int]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,13 +64,25 @@ class Definitions:
     async def find(self, channel: ChannelName, instrument_id: int) -> Instrument | None:
         """The instrument of a record on a channel; None where nothing defines it. Raises RedisUnavailableError."""
         feed = (channel.provider, channel.instance)
-        found = self._known.get(feed, {}).get(instrument_id)
-        now = time.monotonic_ns()
-        if found is None and now - self._read_ns.get(feed, -_AGAIN_NS) >= _AGAIN_NS:
-            self._read_ns[feed] = now
-            await self._read(channel)
-            found = self._known.get(feed, {}).get(instrument_id)
-        return found
+        known = self._known.setdefault(feed, {})
+        if instrument_id in known:
+            return known[instrument_id]
+        if instrument_id == 0:
+            # The state of a connection, which is of no instrument.
+            return None
+        patient = (feed, instrument_id) not in self._given_up
+        end = time.monotonic() + (self._wait_seconds if patient else 0.0)
+        while instrument_id not in known:
+            now = time.monotonic()
+            if now - self._read_at.get(feed, -_AGAIN_SECONDS) >= (_POLL_SECONDS if patient else _AGAIN_SECONDS):
+                self._read_at[feed] = now
+                await self._read(channel)
+            elif now >= end:
+                self._given_up.add((feed, instrument_id))
+                return None
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
+        return known[instrument_id]
 
     def take(self, message: Message) -> None:
         """Learns from a message of schema DEFINITION."""

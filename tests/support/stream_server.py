@@ -18,18 +18,18 @@ SERVICE = "tapeline.ingest.v1.IngestService"
 def batch(
     epoch: int,
     first: int,
-    payloads: Iterable[tuple[str, str, int, bytes]],
+    payloads: Iterable[tuple[str, str, int, bytes] | tuple[str, str, int, bytes, int]],
     provider: str = "TEST",
     instance: str = "PRIMARY",
 ) -> bytes:
-    """An encoded batch of (channel, schema, ts_recv, data)."""
+    """An encoded batch of (channel, schema, ts_recv, data) or the same with a connection at the end."""
     response = ingest_pb2.SubscribeResponse()
     raw = response.batch
     raw.provider, raw.instance, raw.epoch, raw.first_sequence = provider, instance, epoch, first
     places: dict[tuple[str, str], int] = {}
-    for channel, schema, ts_recv, data in payloads:
+    for channel, schema, ts_recv, data, *connection in payloads:
         place = places.setdefault((channel, schema), len(places))
-        raw.payloads.add(channel=place, ts_recv=ts_recv, connection=0, data=data)
+        raw.payloads.add(channel=place, ts_recv=ts_recv, connection=sum(connection), data=data)
     for channel, schema in places:
         raw.channels.add(name=channel, schema=schema)
     return response.SerializeToString()

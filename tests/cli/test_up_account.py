@@ -159,7 +159,6 @@ def observed(received: int, told: dict[str, Any]) -> Observed:
         normalizers={"PRIMARY": {"providers": {"KRAKEN": told}}},
         cpu_seconds={"redis": 0.5},
         seconds=2.0,
-        tables={},
     )
 
 

@@ -51,11 +51,13 @@ class Report:
     repeats: int
     seconds: float
     tables: dict[str, int] = field(default_factory=dict)
+    problem: str = ""
+    """Why there are no tables."""
 
     @property
     def failed(self) -> bool:
-        """Whether something was lost."""
-        return bool(self.lost)
+        """Whether something was lost or went wrong."""
+        return bool(self.lost or self.problem)
 
 
 @dataclass(slots=True)
@@ -72,7 +74,6 @@ class Observed:
     """By instance: the normalizer's last statistics."""
     cpu_seconds: dict[str, float]
     seconds: float
-    tables: dict[str, int]
 
 
 def make_report(seen: Observed) -> Report:
@@ -90,12 +91,11 @@ def make_report(seen: Observed) -> Report:
         gaps=sum(part.gaps for part in parts.values()),
         latency_us=latency.summary(),
         latency_from="venue" if from_venue else "receipt",
-        cpu_seconds={name: round(seconds, 3) for name, seconds in seen.cpu_seconds.items()},
+        cpu_seconds=seen.cpu_seconds,
         venues=parts,
         holes=dict(seen.verifier.get("holes", {})),
         repeats=int(seen.verifier.get("repeats", 0)),
         seconds=round(seen.seconds, 3),
-        tables=seen.tables,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
 
+from tapeline.cli.up.children import ChildFailedError
 from tapeline.cli.up.ledger import read_sent
 from tapeline.cli.up.pipeline import Pipeline
 from tapeline.cli.up.plan import Plan, Source
@@ -27,8 +29,8 @@ def run_plan(plan: Plan, tick: Tick, *, tables: bool) -> Report:
         pipeline.drain()
         seconds = pipeline.quiet_since - started
         pipeline.stop()
-        rows = _tables(pipeline, began_ns) if tables else {}
-        return make_report(_observed(pipeline, seconds, rows))
+        report = make_report(_observed(pipeline, seconds))
+        return _with_tables(report, pipeline, began_ns) if tables else report
 
 
 def _watch(pipeline: Pipeline, started: float, tick: Tick) -> None:
@@ -48,11 +50,21 @@ def _ended(pipeline: Pipeline, since: float) -> bool:
     return pipeline.plan.seconds is not None and since >= pipeline.plan.seconds
 
 
-def _tables(pipeline: Pipeline, began_ns: int) -> dict[str, int]:
+def _with_tables(report: Report, pipeline: Pipeline, began_ns: int) -> Report:
     # Imported this late, so that DuckDB's threads are not there when the processes are started.
     from tapeline.cli.up.cold import make_tables
 
-    return make_tables(pipeline, began_ns)
+    try:
+        tables, problem = make_tables(pipeline, began_ns), ""
+    except ChildFailedError as error:
+        # What the hot path did is known all the same.
+        tables, problem = {}, str(error)
+    cpu = {**report.cpu_seconds, **_cpu_seconds(pipeline)}
+    return dataclasses.replace(report, tables=tables, problem=problem, cpu_seconds=cpu)
+
+
+def _cpu_seconds(pipeline: Pipeline) -> dict[str, float]:
+    return {child.name: round(child.cpu_seconds, 3) for child in pipeline.children}
 
 
 def told(pipeline: Pipeline, instance: str) -> dict[str, Any]:
@@ -61,7 +73,7 @@ def told(pipeline: Pipeline, instance: str) -> dict[str, Any]:
     return child.stats if child is not None else {}
 
 
-def _observed(pipeline: Pipeline, seconds: float, tables: dict[str, int]) -> Observed:
+def _observed(pipeline: Pipeline, seconds: float) -> Observed:
     plan = pipeline.plan
     return Observed(
         venues=plan.venues,
@@ -70,7 +82,6 @@ def _observed(pipeline: Pipeline, seconds: float, tables: dict[str, int]) -> Obs
         exact_clock=plan.source is Source.SYNTHETIC,
         verifier=(pipeline.verifier.done if pipeline.verifier is not None else None) or {},
         normalizers={instance: told(pipeline, instance) for instance in plan.instances},
-        cpu_seconds={child.name: child.cpu_seconds for child in pipeline.children},
+        cpu_seconds=_cpu_seconds(pipeline),
         seconds=seconds,
-        tables=tables,
     )

@@ -145,7 +145,8 @@ impl<'a> BatchView<'a> {
         if channels_needed > batch.channels.len() as u64 {
             return Err(WireError::Channel);
         }
-        batch.first_sequence.checked_add(batch.count as u64).ok_or(WireError::Sequence)?;
+        // One more than the next sequence must fit too, for whoever counts on.
+        batch.first_sequence.checked_add(batch.count as u64 + 1).ok_or(WireError::Sequence)?;
         Ok(batch)
     }
 

@@ -78,13 +78,15 @@ impl Normalizer {
         let meaning: spec::Meaning =
             serde_json::from_slice(meaning).map_err(|error| SpecError(format!("meaning: {error}")))?;
         plan::programs(&meaning, "*")?;
+        // Every message is compiled once, whatever its glob, so that a bad one is refused at start.
+        let mut alone = spec::Meaning { mappings: Vec::new(), ..meaning.clone() };
         for mapping in &meaning.mappings {
             for message in &mapping.messages {
-                // Every message is compiled once, whatever its glob, so that a bad one is refused at start.
-                let mut alone = meaning.clone();
                 alone.mappings = vec![spec::Mapping {
                     messages: vec![spec::Message { channel: "*".into(), ..message.clone() }],
-                    ..mapping.clone()
+                    books: mapping.books.clone(),
+                    since: mapping.since.clone(),
+                    until: mapping.until.clone(),
                 }];
                 plan::programs(&alone, "*")?;
             }

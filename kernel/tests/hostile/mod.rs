@@ -6,6 +6,7 @@ use tapeline_kernel::decimal::Dec;
 use tapeline_kernel::json::{self, Columns, Found, Tree};
 use tapeline_kernel::normalize::{Normalizer, Sink, SIDECAR_BYTES};
 use tapeline_kernel::router::Router;
+use tapeline_kernel::rows;
 use tapeline_kernel::time::{self, TimeUnit};
 use tapeline_kernel::wire::{BatchWriter, Response};
 
@@ -34,8 +35,11 @@ pub const CHANNELS: [(&str, &str); 16] = [
 
 /// Response bytes are read to the end or refused.
 pub fn wire(bytes: &[u8]) {
+    let split = rows::split(bytes, 1, 0, 1_000_000_000);
     let Ok(Response::Batch(batch)) = Response::parse(bytes) else { return };
     let payloads: Vec<_> = batch.payloads().collect();
+    let runs = split.iter().flat_map(|found| &found.segments).flat_map(|segment| &segment.runs);
+    assert!(runs.map(|run| run.payloads).sum::<u64>() <= payloads.len() as u64);
     assert_eq!(payloads.len(), batch.len());
     assert!(payloads.iter().all(|payload| (payload.channel as usize) < batch.channels.len()));
     // What was read can be written and read again.

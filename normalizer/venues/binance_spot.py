@@ -13,7 +13,6 @@ from tapeline.spec.meaning import (
     LevelList,
     LinkRule,
     Mapping,
-    Match,
     Meaning,
     Message,
     Quote,
@@ -23,6 +22,7 @@ from tapeline.spec.meaning import (
     TimeUnit,
     Trade,
 )
+from tapeline.spec.routing import Match
 
 # timeUnit=MICROSECOND on the connection turns every time into microseconds: the digits tell.
 EVENT = Time("data.E", TimeUnit.BY_DIGITS)

@@ -12,7 +12,6 @@ from tapeline.spec.meaning import (
     LevelList,
     LinkRule,
     Mapping,
-    Match,
     Meaning,
     Message,
     Quote,
@@ -26,6 +25,7 @@ from tapeline.spec.meaning import (
     Trade,
     Word,
 )
+from tapeline.spec.routing import Match
 
 EVENT = Time("data.T", TimeUnit.BY_DIGITS)
 SENT = Time("data.E", TimeUnit.BY_DIGITS)

@@ -13,7 +13,6 @@ from tapeline.spec.meaning import (
     Levels,
     LinkRule,
     Mapping,
-    Match,
     Meaning,
     Message,
     OrderEvent,
@@ -24,6 +23,7 @@ from tapeline.spec.meaning import (
     TimeUnit,
     Trade,
 )
+from tapeline.spec.routing import Match
 
 TIME = Time("time", TimeUnit.ISO)
 IDS = Ids(last="sequence")

@@ -11,7 +11,6 @@ from tapeline.spec.meaning import (
     Levels,
     LinkRule,
     Mapping,
-    Match,
     Meaning,
     Message,
     Quote,
@@ -24,6 +23,7 @@ from tapeline.spec.meaning import (
     TimeUnit,
     Trade,
 )
+from tapeline.spec.routing import Match
 
 DATA = "params.data."
 TIME = Time(DATA + "timestamp", TimeUnit.MILLIS)

@@ -11,7 +11,6 @@ from tapeline.spec.meaning import (
     Levels,
     LinkRule,
     Mapping,
-    Match,
     Meaning,
     Message,
     Quote,
@@ -21,6 +20,7 @@ from tapeline.spec.meaning import (
     TimeUnit,
     Trade,
 )
+from tapeline.spec.routing import Match
 
 LEVELS = ("price", "qty")
 BOOK_TIME = Time("data.0.timestamp", TimeUnit.ISO)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
-from tapeline.consumer import Consumer, Message, Reason
+from tapeline.consumer import Consumer, Hole, Message, Reason
+from tapeline.redis_server import start_redis
 from tapeline.schemas import Schema
 from tests.consumer.publishing import (
     BOOK,
@@ -220,11 +226,6 @@ async def test_without_late_join_a_cut_is_told_all_the_same(redis_url: str) -> N
 @pytest.mark.parametrize("silence", [0.3])
 async def test_a_silent_connection_is_lost_a_quiet_one_is_not(redis_url: str, silence: float) -> None:
     """A quiet Redis answers our pings and is kept; one that is stopped is left, and the hole is told when it is back."""
-    import asyncio
-    import os
-    import signal
-    from urllib.parse import urlsplit
-
     async with (
         publishing(redis_url) as publisher,
         Consumer(redis_url, ALL, late_join=False, silence_seconds=silence) as consumer,
@@ -234,7 +235,6 @@ async def test_a_silent_connection_is_lost_a_quiet_one_is_not(redis_url: str, si
         at = wire.last_ns
         await until(lambda: wire.last_ns - at > 3 * silence * 1e9)
         assert consumer.counts.reconnects == 0
-        assert urlsplit(redis_url).port
         server = int((await publisher.redis.info("server"))["process_id"])
         os.kill(server, signal.SIGSTOP)
         try:
@@ -242,3 +242,29 @@ async def test_a_silent_connection_is_lost_a_quiet_one_is_not(redis_url: str, si
         finally:
             os.kill(server, signal.SIGCONT)
         assert [hole.reason for hole in holes(await take(consumer, 1))] == [Reason.DISCONNECTED]
+
+
+async def test_being_cut_off_for_slowness_is_told(tmp_path: Path) -> None:
+    """A caller too slow for Redis gets what was sent, then the hole and its reason, then what comes after it."""
+    with start_redis(tmp_path) as redis:
+        async with publishing(redis.url) as publisher:
+            await publisher.redis.config_set("client-output-buffer-limit", "pubsub 1mb 1mb 1")
+            async with Consumer(redis.url, ALL, late_join=False, buffer_bytes=100_000) as consumer:
+                many = [
+                    b"".join(record(time) for time in range(start, start + 100)) for start in range(1, 300_001, 100)
+                ]
+                for start in range(0, len(many), 300):
+                    async with publisher.redis.pipeline(transaction=False) as pipe:
+                        for data in many[start : start + 300]:
+                            pipe.publish(BOOK, data)
+                        await pipe.execute()
+                before: list[Message | Hole] = []
+                while not holes(before):
+                    before += await take(consumer, 1)
+                await publisher.publish(BOOK, record(1_000_000))
+                after = await take(consumer, 1)
+    had = times(before)
+    assert had == list(range(1, len(had) + 1))
+    assert len(had) < 300_000
+    assert holes(before)[0].reason is Reason.SLOW
+    assert times(after) == [1_000_000]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -48,30 +49,36 @@ class Feed:
         answers = RestChannels(self._venue.session, channels)
         shapes = ControlShapes(self._venue.session)
         connections: dict[str, int] = {}
-        for frame in read_capture(path, self.unreadable.append):
-            connection = connections.setdefault(frame.connection, len(connections))
-            self._take(router, frame, connection, answers, shapes)
-            if router.open_payloads >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
-                yield from _closed(router)
+        try:
+            for frame in read_capture(path, self.unreadable.append):
+                connection = connections.setdefault(frame.connection, len(connections))
+                self._take(router, frame, connection, answers, shapes)
+                if router.open_payloads >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
+                    yield from _closed(router)
+        except CaptureError:
+            yield from _closed(router)
+            raise
         yield from _closed(router)
 
     def rows(self, payloads: Iterable[RawPayload]) -> Iterator[bytes]:
         """Batches of payloads that have their channel already; a new epoch is a new session."""
         router: Router | None = None
         epoch = -1
-        for payload in payloads:
-            if router is None or payload.row.epoch != epoch:
-                if router is not None:
+        try:
+            for payload in payloads:
+                if router is None or payload.row.epoch != epoch:
                     yield from _closed(router)
-                epoch = payload.row.epoch
-                router = self._router(self._venue.session.routing, epoch)
-            row = payload.row
-            self._count(row.ts_recv)
-            router.inject(payload.channel, payload.schema, row.ts_recv, row.connection, row.payload)
-            if router.open_payloads >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
-                yield from _closed(router)
-        if router is not None:
+                    epoch = payload.row.epoch
+                    router = self._router(self._venue.session.routing, epoch)
+                row = payload.row
+                self._count(row.ts_recv)
+                router.inject(payload.channel, payload.schema, row.ts_recv, row.connection, row.payload)
+                if router.open_payloads >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
+                    yield from _closed(router)
+        except CaptureError:
             yield from _closed(router)
+            raise
+        yield from _closed(router)
 
     def _router(self, routing: Routing, epoch: int) -> Router:
         return Router(encode(routing), self._venue.provider, self._instance, epoch)
@@ -108,21 +115,23 @@ class Feed:
         """All channels of a capture: those it subscribes to and those it has messages of, in order of appearance."""
         found: dict[str, None] = {}
         router = self._router(self._venue.session.routing, 0)
-        for frame in read_capture(path, _pass_over):
-            if frame.kind is Kind.SEND:
-                command = subscribe.command(self._venue.session, frame.data)
-                if command is not None and command.operation is subscribe.Operation.SUBSCRIBE:
-                    found.update(dict.fromkeys(command.channels))
-            elif frame.kind is Kind.RECV:
-                router.push(0, (frame.ts,), (frame.data,))
-                if router.open_payloads >= BATCH_PAYLOADS:
-                    found.update(dict.fromkeys(_named(router)))
+        # What cannot be read is told by the second reading.
+        with contextlib.suppress(CaptureError):
+            for frame in read_capture(path, _pass_over):
+                if frame.kind is Kind.SEND:
+                    command = subscribe.command(self._venue.session, frame.data)
+                    if command is not None and command.operation is subscribe.Operation.SUBSCRIBE:
+                        found.update(dict.fromkeys(command.channels))
+                elif frame.kind is Kind.RECV:
+                    router.push(0, (frame.ts,), (frame.data,))
+                    if router.open_payloads >= BATCH_PAYLOADS:
+                        found.update(dict.fromkeys(_named(router)))
         found.update(dict.fromkeys(_named(router)))
         return list(found)
 
 
 def _pass_over(_: CaptureError) -> None:
-    """The second reading notes it."""
+    """The second reading tells."""
 
 
 def _named(router: Router) -> Iterator[str]:
@@ -130,8 +139,8 @@ def _named(router: Router) -> Iterator[str]:
         yield from (channel.name for channel in SubscribeResponse.FromString(batch).batch.channels)
 
 
-def _closed(router: Router) -> Iterator[bytes]:
-    taken = router.take()
+def _closed(router: Router | None) -> Iterator[bytes]:
+    taken = router.take() if router is not None else None
     if taken is not None:
         yield taken[2]
 

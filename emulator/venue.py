@@ -97,6 +97,8 @@ class Synth(Protocol):
     clock: Clock
     period: int
 
+    def __hash__(self) -> int: ...
+
     def lines(self, channel: str, depth: int) -> list[Line]:
         """All messages of a channel in a turn; empty for a channel it has not."""
         ...
@@ -115,6 +117,8 @@ class Emulation(Protocol):
 
     symbols: Sequence[str]
     """Listed in synthetic mode."""
+
+    def __hash__(self) -> int: ...
 
     def synth(self) -> Synth:
         """Builds the market (a second of work)."""

@@ -153,7 +153,7 @@ class Market:
 
 
 def market(
-    listings: Sequence[Listing], *, beats: int = 250, stride: int = 1, first_id: int = 500_000_000_000
+    listings: Sequence[Listing], *, beats: int = 120, stride: int = 1, first_id: int = 500_000_000_000
 ) -> Market:
     """Plays a market for `beats` beats of each symbol; always the same one. Update ids rise by up to `stride`."""
     players = [
@@ -184,6 +184,8 @@ class _Player:
         self._open: dict[tuple[int, int], int] = {}
         self._first: Id | None = None
         self._last = Id(self.symbol.updates, first_id)
+        # The first of a turn links to the last of the turn before.
+        self._told = self._last
         self._traded = listing.mid
 
     def beat(self) -> None:
@@ -253,18 +255,17 @@ class _Player:
 
     def _depth(self) -> None:
         symbol = self.symbol
-        previous = next((event.last for event in reversed(symbol.events) if isinstance(event, Depth)), None)
         changes = tuple(Change(side, price, size) for (side, price), size in self._open.items())
         symbol.events.append(
             Depth(
                 len(symbol.events),
                 self._first or self._last,
                 self._last,
-                # The first of a turn links to the last of the turn before.
-                previous or Id(symbol.updates, symbol.updates.start),
+                self._told,
                 changes,
             )
         )
+        self._told = self._last
         self._open.clear()
         self._first = None
 

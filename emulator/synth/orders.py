@@ -99,7 +99,7 @@ def rest(resting: dict[Name, Order], happening: Happening) -> None:
         resting[order.name] = order
 
 
-def products(listings: Sequence[Listing], beats: int = 500) -> tuple[dict[str, Product], int]:
+def products(listings: Sequence[Listing], beats: int = 260) -> tuple[dict[str, Product], int]:
     """Plays some `beats` actions of each product; returns them and the number of places in a turn."""
     players = [_Player(listing, 600_000_000_000 + n * 10_000_000_000) for n, listing in enumerate(listings)]
     for player in players:

@@ -105,6 +105,7 @@ class BinanceChecker:
         if reached:
             assert self.book.best() == reached[-1]
             self.compared += 1
+        del self.tops[: max(len(reached) - 1, 0)]
 
 
 class KrakenChecker:

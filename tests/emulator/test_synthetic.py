@@ -168,7 +168,7 @@ def test_coinbase_levels_and_ticker_are_those_of_the_orders() -> None:
         bids, asks = checker.levels()
         assert {price: Decimal(size) for price, size in book.bids.items()} == bids
         assert {price: Decimal(size) for price, size in book.asks.items()} == asks
-    assert tickers > 200
+    assert tickers > 100
 
 
 @pytest.mark.parametrize("venue", ["binance_spot", "binance_usdm", "kraken", "coinbase", "deribit"])

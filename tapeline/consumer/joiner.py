@@ -15,6 +15,8 @@ from tapeline.telemetry import Level, count, event
 
 _POLL_SECONDS = 0.05
 _RETRY_SECONDS = 0.2
+# A batch that was being written while we subscribed is heard in part, and only its end tells its position.
+_STRADDLE_SECONDS = 0.1
 
 
 class Joiner:
@@ -111,7 +113,10 @@ class Joiner:
         """Joins channels as snapshots come that their live updates go on from."""
         published: dict[Feed, tuple[int, int] | None] = {}
         while self._waiting:
-            for feed in {channel.feed for channel in self._waiting.values()} - published.keys():
+            new = {channel.feed for channel in self._waiting.values()} - published.keys()
+            if new:
+                await asyncio.sleep(_STRADDLE_SECONDS)
+            for feed in new:
                 published[feed] = await self._snapshots.published(feed)
             covered = {feed: await self._covered(feed, position) for feed, position in published.items()}
             ripe = [text for text, channel in self._waiting.items() if self._ripe(channel, covered[channel.feed])]

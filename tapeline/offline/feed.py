@@ -64,20 +64,16 @@ class Feed:
         """Batches of payloads that have their channel already; a new epoch is a new session."""
         router: Router | None = None
         epoch = -1
-        try:
-            for payload in payloads:
-                if router is None or payload.row.epoch != epoch:
-                    yield from _closed(router)
-                    epoch = payload.row.epoch
-                    router = self._router(self._venue.session.routing, epoch)
-                row = payload.row
-                self._count(row.ts_recv)
-                router.inject(payload.channel, payload.schema, row.ts_recv, row.connection, row.payload)
-                if router.open_payloads >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
-                    yield from _closed(router)
-        except CaptureError:
-            yield from _closed(router)
-            raise
+        for payload in payloads:
+            if router is None or payload.row.epoch != epoch:
+                yield from _closed(router)
+                epoch = payload.row.epoch
+                router = self._router(self._venue.session.routing, epoch)
+            row = payload.row
+            self._count(row.ts_recv)
+            router.inject(payload.channel, payload.schema, row.ts_recv, row.connection, row.payload)
+            if router.open_payloads >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
+                yield from _closed(router)
         yield from _closed(router)
 
     def _router(self, routing: Routing, epoch: int) -> Router:

@@ -67,18 +67,19 @@ class _Run:
         self._events: Counter[str] = Counter()
 
     def through(self, source: Path, raw: RawFiles | None, target: Path) -> Account:
-        batches = self._feed.capture(source) if raw is None else self._feed.rows(raw.payloads())
-        problem = ""
+        broken: list[CaptureError] = []
+        batches = self._feed.capture(source) if raw is None else self._feed.rows(raw.payloads(broken.append))
         with DbnFile(target, self._venue.provider) as file:
             try:
                 for batch in batches:
                     self._take(batch, file)
             except CaptureError as error:
-                if not self._feed.payloads:
-                    raise
-                problem = str(error)
+                broken.append(error)
+            if broken and not self._feed.payloads:
+                raise broken[0]
             file.finish(*(self._feed.span or (0, 0)), self._kernel.symbols())
-        return self._account(problem)
+        more = f" (and {len(broken) - 1} more files)" if len(broken) > 1 else ""
+        return self._account(f"{broken[0]}{more}" if broken else "")
 
     def _take(self, batch: bytes, file: DbnFile) -> None:
         output = self._kernel.normalize(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -32,9 +32,9 @@ class RawFiles:
     provider: str
     files: tuple[tuple[Partition, tuple[Path, ...]], ...]
 
-    def payloads(self) -> Iterator[RawPayload]:
-        """All payloads by epoch and sequence, each once."""
-        streams = [_rows(partition, files) for partition, files in self.files]
+    def payloads(self, on_bad: Callable[[CaptureError], None]) -> Iterator[RawPayload]:
+        """All payloads by epoch and sequence, each once; what a broken file holds beyond its whole rows is told to `on_bad`."""
+        streams = [_rows(partition, files, on_bad) for partition, files in self.files]
         last = (-1, -1)
         for payload in heapq.merge(*streams, key=_place):
             # A file that was written again under another name repeats rows.
@@ -76,10 +76,15 @@ def _key(file: Path) -> ObjectKey:
         raise CaptureError(file, 0, reason) from None
 
 
-def _rows(partition: Partition, files: tuple[Path, ...]) -> Iterator[RawPayload]:
+def _rows(
+    partition: Partition, files: tuple[Path, ...], on_bad: Callable[[CaptureError], None]
+) -> Iterator[RawPayload]:
     for file in files:
-        for row in read_file(file):
-            yield RawPayload(partition.channel, partition.schema, row)
+        try:
+            for row in read_file(file):
+                yield RawPayload(partition.channel, partition.schema, row)
+        except CaptureError as error:
+            on_bad(error)
 
 
 def _place(payload: RawPayload) -> tuple[int, int]:

@@ -211,6 +211,18 @@ def test_raw_files_need_their_partition(tmp_path: Path, made: Path, capsys: pyte
     assert "no raw files of KRAKEN there" in capsys.readouterr().err
 
 
+def test_a_broken_raw_file_costs_only_itself(tmp_path: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The other channels' rows are all there; the broken file is named and the exit code is 1."""
+    fill(tmp_path / "store", "binance_spot", made)
+    (trades,) = (tmp_path / "store").rglob("channel=abcusdt%40trade/**/*.tsv.gz")
+    trades.write_bytes(trades.read_bytes()[:-20])
+    target = tmp_path / "out.dbn.zst"
+    assert main(["normalize", "binance_spot", str(tmp_path / "store"), "-o", str(target), "--json"]) == 1
+    told = capsys.readouterr()
+    assert str(trades) in told.err
+    assert json.loads(told.out)["records"]["mbo"] == 14
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path, made: Path) -> Path:
     """A data directory with the tables of the small capture."""

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tapeline.errors import Action, TapelineError
+from tapeline.errors import RefusedError
 
 
-class ObjectMissingError(TapelineError):
+class ObjectMissingError(RefusedError):
     """The store answers and has no object of that key."""
 
-    action = Action.REFUSE
 
-
-class StoreRefusedError(TapelineError):
+class StoreRefusedError(RefusedError):
     """The store answers and says no: wrong bucket, wrong credentials, no permission, a key it cannot hold."""
-
-    action = Action.REFUSE
 
 
 class ObjectStore(Protocol):

@@ -43,7 +43,6 @@ class Connection(asyncio.Protocol):
         self._said_at = self._loop.time()
         self._stalled_until = 0.0
         self._ponged = self._loop.time()
-        self._ended = False
         self._tasks: list[asyncio.Task[None]] = []
         self.gone = asyncio.Event()
         """Set when the TCP connection has ended."""
@@ -55,7 +54,6 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=_WRITE_AHEAD)
         self.served.connections.append(self)
-        self.served.opened += 1
         self._act(self._dialogue.greet(self.served.clock()))
         self._tasks = [self._loop.create_task(self._stream()), self._loop.create_task(self._tick())]
 
@@ -155,7 +153,7 @@ class Connection(asyncio.Protocol):
     # the stream
 
     async def _stream(self) -> None:
-        while self._transport is not None and not self._ended:
+        while self._transport is not None and not self.served.over:
             if not self.feed.channels or not self._quiet():
                 self._changed.clear()
                 await self._pause(_QUIET)
@@ -205,10 +203,6 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._stalled:
             self._said_at = self._loop.time()
             self._transport.write(data)
-
-    def end(self) -> None:
-        """Sends no more data; the conversation goes on."""
-        self._ended = True
 
     # faults
 

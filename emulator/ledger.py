@@ -29,7 +29,7 @@ class Tally:
         self.bytes = 0
         self.faults: dict[str, int] = {}
         self.first: dict[int, int] = {}
-        self.last: dict[int, int] = {}
+        self.last: dict[int, Block] = {}
 
     def block(self, block: Block) -> None:
         """Counts a block that was written."""
@@ -90,14 +90,13 @@ class Ledger:
         else:
             self._ends(tally, block)
 
-    def _ends(self, tally: Tally, block: Block) -> None:
-        whole = memoryview(block.data)
-        seen, places = np.unique(block.channels, return_index=True)
-        last = block.count - 1 - np.unique(block.channels[::-1], return_index=True)[1]
-        for channel, first_place, last_place in zip(seen.tolist(), places.tolist(), last.tolist(), strict=True):
+    @staticmethod
+    def _ends(tally: Tally, block: Block) -> None:
+        for channel in np.flatnonzero(np.bincount(block.channels)).tolist():
             if channel not in tally.first:
-                tally.first[channel] = _crc(whole, block, first_place)
-            tally.last[channel] = _crc(whole, block, last_place)
+                tally.first[channel] = _crc(block, int(np.argmax(block.channels == channel)))
+            # Its CRC is taken at the end: most blocks are not a channel's last.
+            tally.last[channel] = block
 
     def _rows(self, venue: str, connection: int, block: Block, now_ns: int) -> np.ndarray:
         rows = np.zeros(block.count, ROW)
@@ -149,15 +148,18 @@ class Ledger:
 
     def _all_ends(self) -> dict[str, dict[str, Sequence[int]]]:
         return {
-            venue: {tally.names[number]: (tally.first[number], tally.last[number]) for number in tally.first}
+            venue: {tally.names[channel]: (first, _last_crc(tally, channel)) for channel, first in tally.first.items()}
             for venue, tally in self.tallies.items()
         }
 
 
-def _crc(data: memoryview, block: Block, place: int) -> int:
-    start, end = int(block.starts[place]), int(block.starts[place + 1])
-    short = data[start + 1] & 0x7F
-    return zlib.crc32(data[start + (2 if short < 126 else 4 if short == 126 else 10) : end])
+def _last_crc(tally: Tally, channel: int) -> int:
+    block = tally.last[channel]
+    return _crc(block, int(np.flatnonzero(block.channels == channel)[-1]))
+
+
+def _crc(block: Block, place: int) -> int:
+    return zlib.crc32(block.payload(place))
 
 
 def read_rows(path: Path) -> np.ndarray:

@@ -109,14 +109,13 @@ class Block:
         """How many frames."""
         return len(self.channels)
 
+    def payload(self, place: int) -> bytes:
+        """One frame's payload."""
+        return wire.payload(self.data[int(self.starts[place]) : int(self.starts[place + 1])])
+
     def payloads(self) -> list[bytes]:
         """The frames' payloads, one by one (slow; for faults and ledgers)."""
-        return [_payload(self.data, int(self.starts[n]), int(self.starts[n + 1])) for n in range(self.count)]
-
-
-def _payload(data: bytes, start: int, end: int) -> bytes:
-    short = data[start + 1] & 0x7F
-    return data[start + (2 if short < 126 else 4 if short == 126 else 10) : end]
+        return [self.payload(place) for place in range(self.count)]
 
 
 def block(frames: Sequence[tuple[int, bytes]]) -> Block:

@@ -71,11 +71,12 @@ class Emulator:
     def _source(self, name: str, session: Session, venue: Emulation | None, shelf: Shelf) -> Source | None:
         options = self._options
         if options.capture is not None:
-            return TapeSource(tape.load([options.capture], session, venue, any_host=True), venue, shelf, options.speed)
+            loaded = tape.load([options.capture], session, venue, any_host=True)
+            return TapeSource(session, loaded, venue, shelf, options.speed)
         if options.captures is not None:
             paths = tape.find(options.captures, name)
-            loaded = tape.load(paths, session, venue) if paths else None
-            return TapeSource(loaded, venue, shelf, options.speed) if loaded and loaded.count else None
+            found = tape.load(paths, session, venue)
+            return TapeSource(session, found, venue, shelf, options.speed) if found.count else None
         if venue is None:
             raise UsageError(f"{name} has no synthetic market: give a capture")
         return SynthSource(session, venue, synthetic_channels(session, venue), shelf)
@@ -164,8 +165,7 @@ class Emulator:
         self._over.set()
         if over:
             for served in self.venues.values():
-                for connection in served.connections:
-                    connection.end()
+                served.over = True
         await asyncio.sleep(0.2)
         telemetry.done(**self.stats())
 

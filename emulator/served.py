@@ -84,15 +84,13 @@ class SynthSource:
 class TapeSource:
     """A venue's captures."""
 
-    def __init__(self, tape: Tape, venue: Emulation | None, shelf: Shelf, speed: float) -> None:
+    def __init__(self, session: Session, tape: Tape, venue: Emulation | None, shelf: Shelf, speed: float) -> None:
         self.tape, self._venue, self._shelf, self._speed = tape, venue, shelf, speed
-        self.channels = [*tape.names, *self._requested()]
+        lists = [request.channel for request in session.requests if request.name in session.instruments]
+        self.channels = [*tape.names, *(lists if any(a.asked is Asked.INSTRUMENTS for a in tape.answers) else [])]
         self._books: dict[str, tuple[int, TapeBook]] = {}
         self._waiting: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
         self._given: dict[tuple[int, str], int] = {}
-
-    def _requested(self) -> list[str]:
-        return []
 
     def feed(self) -> TapeFeed:
         """A replay from the beginning."""
@@ -198,7 +196,8 @@ class Served:
         self.clock = clock
         self.faults = Board([], tally.faults)
         self.connections: list[Connection] = []
-        self.opened = 0
+        self.over = False
+        """Set when no more data is to be sent; conversations go on."""
 
     @property
     def finished(self) -> bool:

@@ -56,13 +56,7 @@ class Tape:
 
     def payload(self, place: int) -> bytes:
         """A frame's payload."""
-        return payload(self.framed[place])
-
-
-def payload(framed: bytes) -> bytes:
-    """The payload of one unmasked frame."""
-    short = framed[1] & 0x7F
-    return framed[2 if short < 126 else 4 if short == 126 else 10 :]
+        return wire.payload(self.framed[place])
 
 
 @dataclass(slots=True)
@@ -77,10 +71,16 @@ class _Reel:
 
 
 def find(folder: Path, venue: str) -> list[Path]:
-    """A venue's captures in a folder: those in its own subfolder, else those of the folder itself."""
+    """A venue's captures in a folder: those in its subfolder `<venue>`, else files named after the venue.
+
+    A folder that itself bears the venue's name holds captures of it alone.
+    """
     own = folder / venue
     place = own if own.is_dir() else folder
-    return sorted(path for path in place.iterdir() if path.name.endswith((".jsonl.zst", ".jsonl")))
+    files = sorted(path for path in place.iterdir() if path.name.endswith((".jsonl.zst", ".jsonl")))
+    if own.is_dir() or folder.name == venue:
+        return files
+    return [path for path in files if path.name.startswith((f"{venue}.", f"{venue}_", f"{venue}-"))]
 
 
 def load(paths: Sequence[Path], session: Session, venue: Emulation | None, any_host: bool = False) -> Tape:
@@ -147,6 +147,9 @@ def _read(path: Path, session: Session, any_host: bool) -> _Reel | None:
     routed = iter(route([frame.data for frame in received], session))
     channels = [next(routed) if frame.kind is Kind.RECV else "" for frame in heard]
     data = [frame.ts for frame, name in zip(heard, channels, strict=True) if name]
+    if not data and not any_host:
+        telemetry.event("capture_without_data", telemetry.Level.WARNING, path=path)
+        return None
     if not data:
         raise CaptureError(path, 0, "no frame of it is data of this venue")
     return _Reel(path, heard, channels, min(data), max(data))

@@ -56,10 +56,15 @@ def frame(payload: bytes, opcode: Opcode = Opcode.TEXT) -> bytes:
     return head(len(payload), opcode) + payload
 
 
+def payload(framed: bytes) -> bytes:
+    """The payload of one unmasked frame."""
+    short = framed[1] & 0x7F
+    return framed[2 if short < 126 else 4 if short == 126 else 10 :]
+
+
 def close_frame(code: int, reason: str = "") -> bytes:
     """A close frame; code 0 sends one without a code."""
-    payload = b"" if code == 0 else code.to_bytes(2, "big") + reason.encode()[:123]
-    return frame(payload, Opcode.CLOSE)
+    return frame(b"" if code == 0 else code.to_bytes(2, "big") + reason.encode()[:123], Opcode.CLOSE)
 
 
 class ClientFrames:
@@ -96,18 +101,18 @@ class ClientFrames:
         end = place + 4 + length
         if len(buffer) < end:
             return 0
-        payload = _unmask(bytes(buffer[place + 4 : end]), bytes(buffer[place : place + 4]))
-        self._take(opcode, payload, bool(final), messages)
+        plain = _unmask(bytes(buffer[place + 4 : end]), bytes(buffer[place : place + 4]))
+        self._take(opcode, plain, bool(final), messages)
         return end
 
-    def _take(self, opcode: Opcode, payload: bytes, final: bool, messages: list[Incoming]) -> None:
+    def _take(self, opcode: Opcode, plain: bytes, final: bool, messages: list[Incoming]) -> None:
         if opcode >= Opcode.CLOSE:
-            messages.append(Incoming(opcode, payload))
+            messages.append(Incoming(opcode, plain))
             return
         if opcode is not Opcode.CONTINUATION:
             self._opcode = opcode
             self._parts.clear()
-        self._parts += payload
+        self._parts += plain
         if final:
             messages.append(Incoming(self._opcode, bytes(self._parts)))
             self._parts.clear()
@@ -120,8 +125,8 @@ def _opcode(first: int) -> Opcode:
         raise WireError(f"opcode {first & 0x0F}") from None
 
 
-def _unmask(payload: bytes, mask: bytes) -> bytes:
-    if not payload:
-        return payload
-    key = np.frombuffer((mask * (len(payload) // 4 + 1))[: len(payload)], np.uint8)
-    return (np.frombuffer(payload, np.uint8) ^ key).tobytes()
+def _unmask(masked: bytes, mask: bytes) -> bytes:
+    if not masked:
+        return masked
+    key = np.frombuffer((mask * (len(masked) // 4 + 1))[: len(masked)], np.uint8)
+    return (np.frombuffer(masked, np.uint8) ^ key).tobytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from functools import partial
 
 from tapeline_kernel import Normalizer
 
@@ -39,9 +40,9 @@ async def _serve(args: argparse.Namespace, stop: asyncio.Event) -> None:
         pipelines = {}
         for name in dict.fromkeys(args.venues.split(",")):
             venue = venues.load(name)
-            kernel = Normalizer(encode(venue.meaning), venue.provider, args.instance)
+            make_kernel = partial(Normalizer, encode(venue.meaning), venue.provider, args.instance)
             pipelines[venue.provider] = Pipeline(
-                client, address, kernel, venue.provider, args.instance,
+                client, address, make_kernel, venue.provider, args.instance,
                 settings.publish_buffer_bytes // len(args.venues.split(",")), settings.flush_seconds,
             )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Literal
+from collections.abc import Callable
 
 from tapeline_kernel import BatchError, Normalizer, Output
 
@@ -25,16 +25,26 @@ _DRAIN_SECONDS = 10.0
 _FLUSH_SHARE = 20
 
 
+# What a kernel says of a batch on which it failed itself; it is of no use after that.
+_FAILED = "kernel failed"
+
+
+class KernelFailedError(LostError):
+    """The kernel broke on a batch, which no batch should make it do."""
+
+
 class Pipeline:
     """Everything between one provider's raw stream and its channels."""
 
     def __init__(
-        self, client: StreamClient, address: RedisAddress, kernel: Normalizer, provider: str, instance: str,
-        buffer_bytes: int, flush_seconds: float,
+        self, client: StreamClient, address: RedisAddress, make_kernel: Callable[[], Normalizer], provider: str,
+        instance: str, buffer_bytes: int, flush_seconds: float,
     ) -> None:  # fmt: skip
         self._client = client
         self._address = address
-        self._kernel = kernel
+        self._make_kernel = make_kernel
+        self._kernel = make_kernel()
+        self._poison: set[bytes] = set()
         self._provider = provider
         self._cursor_key = f"tapeline:cursor:{provider}:{instance}"
         self._checkpoint_key = f"tapeline:checkpoint:{provider}:{instance}"
@@ -126,18 +136,33 @@ class Pipeline:
                     self._take(response)
                     await self._publisher.room()
                 reason = "stream ended"
+            except KernelFailedError as error:
+                reason = str(error)
+                await self._begin_again()
             except (AwayError, LostError) as error:
                 reason = str(error)
             wait = backoff.next()
             event("stream_away", Level.WARNING, provider=self._provider, reason=reason, retry_seconds=round(wait, 3))
             await asyncio.sleep(wait)
 
+    async def _begin_again(self) -> None:
+        """A kernel that failed once says nothing more: a new one takes over from the checkpoint."""
+        await self._publisher.drain(_DRAIN_SECONDS)
+        self._kernel = self._make_kernel()
+        self._taken = None
+        await self._restore()
+
     def _take(self, response: bytes) -> None:
+        if self._poison and response in self._poison:
+            return
         try:
             output = self._kernel.normalize(response)
         except BatchError as error:
             count("bad_batches", provider=self._provider)
             event("bad_batch", Level.ERROR, provider=self._provider, reason=str(error), bytes=len(response))
+            if str(error).startswith(_FAILED):
+                self._poison.add(response)
+                raise KernelFailedError(str(error)) from None
             return
         self._batches += 1
         if output.payloads:
@@ -172,9 +197,19 @@ class Pipeline:
             pause = max(self._flush_seconds, _FLUSH_SHARE * (time.perf_counter() - started))
 
     def _refresh_all(self) -> None:
+        """What a Redis that has forgotten everything needs: all keys, and the cursor."""
         self._refresh(all_of_it=True)
+        if position := self._cursor():
+            self._publisher.offer(Entry(command("SET", self._cursor_key, str(position)), b"", 1))
 
-    def _refresh(self, all_of_it: Literal[True, False]) -> None:
+    def _cursor(self) -> Position | None:
+        """The cursor as it should be once all that was offered has gone out."""
+        newest, done = self._publisher.newest, self._published
+        if newest is None or (done is not None and done.epoch == newest.epoch and done.sequence > newest.sequence):
+            return done
+        return newest
+
+    def _refresh(self, all_of_it: bool) -> None:
         data, commands = self._kernel.flush(all_of_it)
         if commands:
             self._publisher.offer(Entry(data, b"", commands))

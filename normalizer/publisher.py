@@ -72,6 +72,8 @@ class Publisher:
         self._idle.set()
         self.published: Position | None = None
         """The last position that Redis has confirmed."""
+        self.newest: Position | None = None
+        """The last position that Redis has confirmed, or will have once everything offered has gone out."""
         self.commands = 0
 
     @property
@@ -89,6 +91,8 @@ class Publisher:
         self._queue.append(entry)
         self._queue_bytes += entry.size
         self._idle.clear()
+        if entry.position is not None:
+            self.newest = entry.position
         if self._link is not None:
             self._pump()
         else:
@@ -231,6 +235,8 @@ class Publisher:
     def _drop(self, entry: Entry, position: Position) -> None:
         count("dropped_batches", provider=self._provider)
         count("dropped_payloads", position.sequence - entry.first + 1, provider=self._provider)
+        if position == self.newest:
+            self.newest = self.published
         last = self._dropped[-1] if self._dropped else None
         if last is not None and last.epoch == position.epoch and last.last + 1 == entry.first:
             last.last = position.sequence

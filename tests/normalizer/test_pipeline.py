@@ -13,12 +13,13 @@ from typing import cast
 import databento_dbn as dbn
 import pytest
 import redis.asyncio
-from tapeline_kernel import Normalizer
+from tapeline_kernel import BatchError, Normalizer, Output
 
 from normalizer.pipeline import Pipeline
 from normalizer.publisher_address import RedisAddress
 from tapeline import venues
 from tapeline.cli.up.children import spawn
+from tapeline.redis_server import start_redis
 from tapeline.spec.encode import encode
 from tapeline.stream import Position, StreamClient
 from tests.support.stream_server import StreamServer, batch, gap
@@ -27,6 +28,7 @@ EPOCH = 1_700_000_000_000_000_000
 VENUE = "binance_spot"
 PROVIDER = "BINANCE_SPOT"
 CHANNEL = f"MARKET_DATA.PRIMARY.TRADES.{PROVIDER}.btcusdt@trade"
+CHECKPOINT = f"tapeline:checkpoint:{PROVIDER}:PRIMARY"
 CURSOR = f"tapeline:cursor:{PROVIDER}:PRIMARY"
 
 
@@ -80,14 +82,24 @@ async def ear(redis_url: str) -> AsyncIterator[Ear]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+def make_kernel() -> Normalizer:
+    """The real one."""
+    return Normalizer(encode(venues.load(VENUE).meaning), PROVIDER, "PRIMARY")
+
+
 @asynccontextmanager
-async def normalizing(server: StreamServer, redis_url: str, flush_seconds: float = 0.05, clean: bool = True) -> AsyncIterator[Pipeline]:  # fmt: skip
+async def normalizing(
+    server: StreamServer,
+    redis_url: str,
+    flush_seconds: float = 0.05,
+    clean: bool = True,
+    make_kernel: Callable[[], Normalizer] = make_kernel,
+) -> AsyncIterator[Pipeline]:
     """A pipeline at work; ended by a clean stop, or like a killed process."""
-    kernel = Normalizer(encode(venues.load(VENUE).meaning), PROVIDER, "PRIMARY")
     stop = asyncio.Event()
     async with StreamClient(server.address) as client:
         address = RedisAddress.parse(redis_url)
-        pipeline = Pipeline(client, address, kernel, PROVIDER, "PRIMARY", 1 << 20, flush_seconds)
+        pipeline = Pipeline(client, address, make_kernel, PROVIDER, "PRIMARY", 1 << 20, flush_seconds)
         running = asyncio.create_task(pipeline.run(stop, asyncio.Event()))
         try:
             yield pipeline
@@ -200,6 +212,50 @@ async def test_a_batch_that_is_none_is_counted_and_passed_over(redis_url: str, e
         await until(lambda: len(ear.ids) == 10)
     assert ear.ids == [*range(1, 6), *range(11, 16)]
     assert "bad_batch" in capsys.readouterr().err
+
+
+class BrittleKernel:
+    """The real kernel, but for one payload on which it breaks, and stays broken."""
+
+    def __init__(self) -> None:
+        self._kernel = make_kernel()
+        self._broken = False
+
+    def normalize(self, response: bytes) -> Output:
+        """Breaks on trade 33."""
+        self._broken |= b'"t":33,' in response
+        if self._broken:
+            raise BatchError("kernel failed on these bytes")
+        return self._kernel.normalize(response)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._kernel, name)
+
+
+async def test_a_kernel_that_breaks_costs_one_batch(redis_url: str, ear: Ear) -> None:
+    """A new kernel goes on from the checkpoint, without the batch that broke the old one, and nothing comes twice."""
+    fragile = cast(Callable[[], Normalizer], BrittleKernel)
+    async with StreamServer(trades(1, 200)) as server, normalizing(server, redis_url, make_kernel=fragile) as pipeline:
+        await until(lambda: pipeline.stats()["published_position"] == f"{EPOCH}:200")
+        await until(lambda: len(ear.ids) >= 195)
+    assert ear.ids == [*range(1, 31), *range(36, 201)]
+
+
+async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> None:
+    """After a restart without data the keys, the checkpoint and the cursor are there again, though no payload came."""
+    own = start_redis(tmp_path)
+    async with StreamServer(trades(1, 20)) as server, normalizing(server, own.url) as pipeline:
+        await until(lambda: pipeline.stats()["published_position"] == f"{EPOCH}:20")
+        own.process.kill()
+        own.process.wait()
+        own = start_redis(tmp_path, own.port)
+        async with redis.asyncio.Redis.from_url(own.url) as client:
+            await until(lambda: pipeline.stats()["redis_connected"])
+            while await client.get(CURSOR) != f"{EPOCH}:20".encode():  # noqa: ASYNC110 - another process makes it true
+                await asyncio.sleep(0.01)
+            assert await client.hget(CHECKPOINT, "position") == f"{EPOCH}:20".encode()
+            assert await client.exists(f"tapeline:snapshot:{CHANNEL}")
+    own.close()
 
 
 async def test_the_process_runs_stops_cleanly_and_tells(redis_url: str, ear: Ear, tmp_path: Path) -> None:

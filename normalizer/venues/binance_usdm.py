@@ -45,7 +45,7 @@ MEANING = Meaning(
                     channel="*@trade",
                     when=(Match("data.e", ("trade",)),),
                     emits=(
-                        # Ids of trades that are not pushed (insurance fund, ADL) are holes, so the chain proves nothing.
+                        # Ids of trades that are not pushed (insurance fund, ADL) are holes, so the chain proves no loss.
                         Trade(
                             symbol="data.s",
                             price="data.p",
@@ -54,6 +54,7 @@ MEANING = Meaning(
                             time=EVENT,
                             sent=SENT,
                             id="data.t",
+                            link=LinkRule.RISING,
                             exclude=(
                                 ("insurance fund", Match("data.X", ("INSURANCE_FUND",))),
                                 ("auto-deleveraging", Match("data.X", ("ADL",))),

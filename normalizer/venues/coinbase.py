@@ -32,20 +32,27 @@ AGGRESSOR = Side("side", buy=("sell",), sell=("buy",))
 RESTING = Side("side", buy=("buy",), sell=("sell",))
 
 
-def full(kind: str, event: OrderEvent, order_id: str | None = None, size: str | None = None) -> Message:
+def full(
+    kind: str,
+    event: OrderEvent,
+    order_id: str | None = None,
+    size: str | None = None,
+    price: str = "price",
+    *more: Match,
+) -> Message:
     """A message of the `full` channel; all of them count in the product's sequence."""
     touches = event is not OrderEvent.NONE
     return Message(
         f"full {kind}",
         channel="full.*",
-        when=(Match("type", (kind,)),),
+        when=(Match("type", (kind,)), *more),
         emits=(
             BookOrder(
                 symbol="product_id",
                 event=event,
                 book="full",
                 order_id=order_id,
-                price="price" if touches else None,
+                price=price if touches else None,
                 size=size,
                 side=RESTING if touches else None,
                 time=TIME,
@@ -130,7 +137,18 @@ MEANING = Meaning(
                 full("open", OrderEvent.OPEN, "order_id", "remaining_size"),
                 full("done", OrderEvent.DONE, "order_id"),
                 full("match", OrderEvent.MATCH, "maker_order_id", "size"),
-                full("change", OrderEvent.CHANGE, "order_id", "new_size"),
+                # A modified order may have a new price; one without a new size is a market order's, which never rests.
+                full(
+                    "change",
+                    OrderEvent.CHANGE,
+                    "order_id",
+                    "new_size",
+                    "new_price",
+                    Match("new_size"),
+                    Match("new_price"),
+                ),
+                full("change", OrderEvent.CHANGE, "order_id", "new_size", "price", Match("new_size")),
+                full("change", OrderEvent.NONE),
                 full("received", OrderEvent.NONE),
                 full("activate", OrderEvent.NONE),
                 Message(

@@ -153,6 +153,8 @@ def binance_usdm() -> list[object]:
         {"stream": "abcusdt@trade", "data": {**trade, "t": 8, "X": "INSURANCE_FUND"}},
         {"stream": "abcusdt@trade", "data": {**trade, "t": 9, "X": "ADL"}},
         {"stream": "abcusdt@trade", "data": {**trade, "t": 11, "X": "MARKET", "m": True}},
+        {"stream": "abcusdt@trade", "data": {**trade, "t": 11, "X": "MARKET", "m": True}},
+        {"stream": "abcusdt@trade", "data": {**trade, "t": 10, "X": "MARKET", "m": True}},
         _stream(
             "abcusdt@bookTicker", e="bookTicker", u=61, s="ABCUSDT", b="10.0", B="1.5", a="10.2", A="2", T=MS, E=MS + 1
         ),
@@ -314,14 +316,26 @@ def _full_channel() -> list[object]:
         {**match, "sequence": 103},
         order("change", 104, 2, "buy", price="9.90", old_size="3", new_size="2"),
         {**match, "sequence": 105, "size": "1.0"},
-        order("done", 106, 0, "buy", price="10.00", remaining_size="0", reason="filled"),
-        order("done", 107, 2, "buy", price="9.90", remaining_size="2", reason="canceled"),
-        order("done", 107, 2, "buy", price="9.90", remaining_size="2", reason="canceled"),
-        # 108 and 109 never came.
-        order("open", 110, 7, "buy", price="9.95", remaining_size="4"),
-        order("open", 111, 8, "sell", price="10.15", remaining_size="5"),
-        book(110),
-        order("done", 112, 8, "sell", price="10.15", remaining_size="5", reason="canceled"),
+        order(
+            "change",
+            106,
+            1,
+            "buy",
+            reason="modify_order",
+            old_price="10.00",
+            new_price="9.80",
+            old_size="0.25",
+            new_size="0.25",
+        ),
+        order("change", 107, 8, "buy", old_funds="12.00", new_funds="11.00", price=None),
+        order("done", 108, 0, "buy", price="10.00", remaining_size="0", reason="filled"),
+        order("done", 109, 2, "buy", price="9.90", remaining_size="2", reason="canceled"),
+        order("done", 109, 2, "buy", price="9.90", remaining_size="2", reason="canceled"),
+        # 110 and 111 never came.
+        order("open", 112, 7, "buy", price="9.95", remaining_size="4"),
+        order("open", 113, 8, "sell", price="10.15", remaining_size="5"),
+        book(112),
+        order("done", 114, 8, "sell", price="10.15", remaining_size="5", reason="canceled"),
     ]
 
 

@@ -29,8 +29,8 @@ impl State {
         let instrument = self.instrument_of(job.channel, source, make.symbol)?;
         let (px, px_flag) = self.price(instrument, price)?;
         let (lots, size_flag) = self.lots(instrument, size)?;
-        if let (Some(id), LinkRule::Next) = (id, make.link) {
-            if !self.chain(job.channel, instrument, id) {
+        if let (Some(id), LinkRule::Next | LinkRule::Rising) = (id, make.link) {
+            if !self.chain(job.channel, instrument, id, make.link == LinkRule::Next) {
                 self.exclude("repeated trade");
                 return Ok(());
             }
@@ -46,13 +46,14 @@ impl State {
         Ok(())
     }
 
-    /// Takes a trade id in; false where it has been before.
-    fn chain(&mut self, channel: usize, instrument: usize, id: u64) -> bool {
+    /// Takes a trade id in; false where it has been before. `whole`: an id left out is a loss.
+    fn chain(&mut self, channel: usize, instrument: usize, id: u64, whole: bool) -> bool {
         let Some(known) = self.channels.get_mut(channel) else { return true };
         match known.chains.entry(instrument).or_default().take(id) {
+            sync::Place::Repeated => return false,
+            _ if !whole => {}
             sync::Place::Next => self.links[0] += 1,
             sync::Place::Late => {}
-            sync::Place::Repeated => return false,
             sync::Place::After(from, to) => {
                 self.links[1] += 1;
                 self.event(EventKind::Gap, Some(channel), Some(instrument), "trade id", from, to);

@@ -9,6 +9,7 @@ from typing import IO
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from emulator.reel import Block
 
@@ -16,6 +17,7 @@ ROW = np.dtype([("ts", "<i8"), ("connection", "<u4"), ("channel", "<u4"), ("crc"
 """A row of the full ledger: ns since the epoch, connection, index in `Ledger.channels`, CRC32 and length of the payload."""
 
 REST = "rest"
+Counts = npt.NDArray[np.int64]
 
 
 class Tally:
@@ -31,13 +33,14 @@ class Tally:
         self.first: dict[int, int] = {}
         self.last: dict[int, Block] = {}
 
-    def block(self, block: Block) -> None:
-        """Counts a block that was written."""
+    def block(self, block: Block) -> Counts:
+        """Counts a block that was written; the counts by channel index."""
         counts = np.bincount(block.channels, minlength=len(self.names))
         if len(counts) > len(self._sent):
             self._sent = np.concatenate([self._sent, np.zeros(len(counts) - len(self._sent), np.int64)])
         self._sent[: len(counts)] += counts
         self.bytes += len(block.data)
+        return counts
 
     @property
     def payloads(self) -> int:
@@ -82,17 +85,17 @@ class Ledger:
     def sent(self, venue: str, connection: int, block: Block, now_ns: int) -> None:
         """Notes a block that was written to a connection."""
         tally = self.tallies[venue]
-        tally.block(block)
+        counts = tally.block(block)
         if self._file is None or not block.count:
             return
         if self._full:
             self._file.write(self._rows(venue, connection, block, now_ns).tobytes())
         else:
-            self._ends(tally, block)
+            self._ends(tally, block, counts)
 
     @staticmethod
-    def _ends(tally: Tally, block: Block) -> None:
-        for channel in np.flatnonzero(np.bincount(block.channels)).tolist():
+    def _ends(tally: Tally, block: Block, counts: Counts) -> None:
+        for channel in counts.nonzero()[0].tolist():
             if channel not in tally.first:
                 tally.first[channel] = _crc(block, int(np.argmax(block.channels == channel)))
             # Its CRC is taken at the end: most blocks are not a channel's last.

@@ -87,8 +87,8 @@ class Emulator:
         return served.venue.dialogue(query, served.source.channels)
 
     def _pace(self) -> float:
-        rate = self._options.rate
-        return 0.001 if rate < 20_000 else 0.002 if rate < 200_000 else 0.004
+        # Small slices keep bursts small; at high rates they would cost more than what is in them.
+        return 0.002 if self._options.rate < 200_000 else 0.004
 
     def _sent(self, connection: Connection, block: Block, now_ns: int) -> None:
         if not self._first_sent and connection.feed.started:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import cast
 
 import databento_dbn as dbn
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,8 +48,7 @@ class Hole:
     reason: Reason
 
 
-@dataclass(slots=True, eq=False)
-class Message:
+class Message(msgspec.Struct, eq=False, gc=False):
     """Whole DBN version 3 records of one channel, back to back, without metadata.
 
     `received_ns` is when they were read off the socket, ns since the epoch. A `snapshot` comes from the late-join keys
@@ -56,9 +56,13 @@ class Message:
     """
 
     channel: ChannelName
-    data: bytes = field(repr=False)
+    data: bytes
     received_ns: int
     snapshot: bool = False
+
+    def __repr__(self) -> str:
+        kind = "snapshot" if self.snapshot else "message"
+        return f"<{kind} of {len(self)} records on {self.channel.format()}>"
 
     def __len__(self) -> int:
         return len(self.data) // LAYOUTS[self.channel.schema].stride

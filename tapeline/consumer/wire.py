@@ -71,6 +71,7 @@ class Wire(asyncio.Protocol):
         self.last_ns = time.time_ns()
         """When something was last read."""
         self.paused = False
+        self._owed = 0
 
     @staticmethod
     async def connect(address: Address, on_push: Callable[[list[Push], int], None], seconds: float) -> Wire:
@@ -114,7 +115,7 @@ class Wire(asyncio.Protocol):
         for command, targets in ((b"SUBSCRIBE", names), (b"PSUBSCRIBE", patterns)):
             if not targets:
                 continue
-            self.send((command, *(target.encode() for target in targets)))
+            self.send((command, *(target.encode() for target in targets)), len(targets))
             for _ in targets:
                 answer = await self._answer()
                 if isinstance(answer, hiredis.ReplyError):
@@ -129,9 +130,10 @@ class Wire(asyncio.Protocol):
         answer.cancel()
         raise RedisUnavailableError(f"Redis closed the connection: {self.closed.result() or 'no reason given'}")
 
-    def send(self, words: Sequence[bytes]) -> None:
-        """One command, without waiting for an answer."""
+    def send(self, words: Sequence[bytes], answers: int = 1) -> None:
+        """One command, without waiting for its answers."""
         if self._transport is not None and not self._transport.is_closing():
+            self._owed += answers
             packed = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its stub knows one word only
             self._transport.write(packed)
 
@@ -175,18 +177,26 @@ class Wire(asyncio.Protocol):
         pushes: list[Push] = []
         try:
             parser.feed(data)
-            gets = parser.gets
-            while (item := gets()) is not False:
-                if type(item) is list and item and item[0] in _PUSHES:
-                    pushes.append(item)
-                elif not (type(item) is list and item and item[0] == b"pong"):
-                    self._answers.put_nowait(item)
+            # With no answer owed there are pushes only, and the loop can be C's own.
+            pushes = self._sorted(parser.gets) if self._owed else list(iter(parser.gets, False))
         except hiredis.ProtocolError as error:
             if not self.closed.done():
                 self.closed.set_result(error)
             self.close()
         if pushes:
             self._on_push(pushes, now)
+
+    def _sorted(self, gets: Callable[[], Any]) -> list[Push]:
+        """Pushes; the answers among them go to whoever asked."""
+        pushes: list[Push] = []
+        while (item := gets()) is not False:
+            if type(item) is list and item and item[0] in _PUSHES:
+                pushes.append(item)
+                continue
+            self._owed -= 1
+            if not (type(item) is list and item and item[0] == b"pong"):
+                self._answers.put_nowait(item)
+        return pushes
 
 
 _PUSHES = frozenset((b"message", b"pmessage"))

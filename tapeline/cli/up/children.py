@@ -37,6 +37,8 @@ class Child:
     log: Path
     ready: dict[str, Any] | None = None
     stats: dict[str, Any] = field(default_factory=dict)
+    stats_at: float = 0.0
+    """When they were read, in seconds, monotonic."""
     done: dict[str, Any] | None = None
     cpu_seconds: float = 0.0
     stopping: bool = False
@@ -137,7 +139,7 @@ def _read(child: Child) -> None:
                 case "ready":
                     child.ready = said
                 case "stats":
-                    child.stats = said
+                    child.stats, child.stats_at = said, time.monotonic()
                 case "done":
                     child.done = said
 

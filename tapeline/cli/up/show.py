@@ -23,22 +23,27 @@ from tapeline.cli.up.report import gaps, rejects
 from tapeline.cli.up.running import run_plan, told
 from tapeline.cli.up.table import Rates, Row, table
 
+_AGAIN_SECONDS = 1.0
+
 
 class Stop:
     """Whether the user has asked for the end."""
 
     asked = False
+    asked_at = 0.0
 
 
 @contextmanager
 def interruptible() -> Iterator[Stop]:
-    """The first Ctrl-C or SIGTERM asks for an orderly end, the second ends at once."""
+    """The first Ctrl-C or SIGTERM asks for an orderly end, a later one ends at once."""
     stop = Stop()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.asked:
+        # A terminal, or whoever stands between, may give the same one twice.
+        if stop.asked and time.monotonic() - stop.asked_at > _AGAIN_SECONDS:
             raise KeyboardInterrupt
-        stop.asked = True
+        if not stop.asked:
+            stop.asked, stop.asked_at = True, time.monotonic()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -89,12 +94,14 @@ class Screen:
 
 
 def _rows(pipeline: Pipeline, rates: Rates) -> list[Row]:
-    streams = pipeline.verifier.stats.get("streams", {}) if pipeline.verifier is not None else {}
+    if pipeline.verifier is None:
+        return []
+    streams, at = pipeline.verifier.stats.get("streams", {}), pipeline.verifier.stats_at
     rows = []
     for name in pipeline.plan.venues:
         provider = venues.provider(name)
         for instance in pipeline.plan.instances:
             own = told(pipeline, instance).get("providers", {}).get(provider, {})
             received = streams.get(f"{provider}.{instance}", {})
-            rows.append(rates.row(name, instance, time.monotonic(), received, gaps(own), rejects(own)))
+            rows.append(rates.row(name, instance, at, received, gaps(own), rejects(own)))
     return rows

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tapeline.cli.up.plan import Plan, Source
 from tapeline.cli.up.report import Report, VenueReport
-from tapeline.cli.up.table import delay
+from tapeline.cli.up.table import delay, plain_table
 
 
 def source(plan: Plan) -> str:
@@ -53,26 +53,17 @@ def example(tables: dict[str, int]) -> str:
 
 
 def _by_venue(report: Report) -> Table:
-    out = Table(title="Summary", title_justify="left")
-    out.add_column("venue")
-    for name in ("sent", "received", "unpublished", "rejected", "lost", "gaps", "records", "lag p99"):
-        out.add_column(name, justify="right")
+    columns = ("sent", "received", "held back", "rejects", "lost", "gaps", "records")
+    out = plain_table("Summary", "venue", *columns)
     for name, part in report.venues.items():
         out.add_row(name, *_cells(part))
     return out
 
 
 def _cells(part: VenueReport) -> list[str]:
-    numbers = [
-        part.sent,
-        part.received,
-        sum(part.unpublished.values()),
-        sum(part.rejected.values()),
-        part.lost,
-        part.gaps,
-    ]
-    shown = ["–" if number is None else f"{number:,}" for number in (*numbers, part.records)]
-    return [*shown, delay(part.latency_us["p99"])]
+    held, rejected = sum(part.unpublished.values()), sum(part.rejected.values())
+    numbers = (part.sent, part.received, held, rejected, part.lost, part.gaps, part.records)
+    return ["–" if number is None else f"{number:,}" for number in numbers]
 
 
 def _verdict(report: Report) -> str:
@@ -86,5 +77,5 @@ def _verdict(report: Report) -> str:
     for part in report.venues.values():
         for reason, count in (*part.unpublished.items(), *part.rejected.items()):
             reasons[reason] = reasons.get(reason, 0) + count
-    told = "; not published on purpose: " + ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
+    told = "; held back on purpose: " + ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
     return f"{head}; lost: {report.lost:,}{told if reasons else ''}"

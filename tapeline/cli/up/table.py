@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 
@@ -28,44 +29,34 @@ class Rates:
 
     def __init__(self) -> None:
         self._before: dict[tuple[str, str], tuple[float, int, int]] = {}
+        self._rates: dict[tuple[str, str], tuple[float, float]] = {}
 
-    def row(self, venue: str, instance: str, now: float, received: Mapping[str, Any], gaps: int, rejects: int) -> Row:
-        """The row since the last call for the same venue and instance; `now` in seconds, monotonic."""
+    def row(self, venue: str, instance: str, at: float, received: Mapping[str, Any], gaps: int, rejects: int) -> Row:
+        """The row since the last totals of the same venue and instance; `at` is when these came, in seconds, monotonic."""
+        key = (venue, instance)
         payloads, records = int(received.get("payloads", 0)), int(received.get("records", 0))
-        then, payloads_then, records_then = self._before.get((venue, instance), (now, payloads, records))
-        self._before[venue, instance] = (now, payloads, records)
-        span = now - then
+        then, payloads_then, records_then = self._before.get(key, (at, payloads, records))
+        if at > then:
+            self._rates[key] = ((payloads - payloads_then) / (at - then), (records - records_then) / (at - then))
+        self._before[key] = (at, payloads, records)
         lag = received.get("lag", {})
-        return Row(
-            venue,
-            instance,
-            (payloads - payloads_then) / span if span > 0 else 0.0,
-            (records - records_then) / span if span > 0 else 0.0,
-            lag.get("p50"),
-            lag.get("p99"),
-            gaps,
-            rejects,
-        )
+        return Row(venue, instance, *self._rates.get(key, (0.0, 0.0)), lag.get("p50"), lag.get("p99"), gaps, rejects)
+
+
+def plain_table(title: str, *headings: str) -> Table:
+    """A table that fits a narrow terminal: the first heading is text, the others stand right."""
+    out = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for place, heading in enumerate(headings):
+        out.add_column(heading, justify="right" if place else "left", no_wrap=True)
+    return out
 
 
 def table(rows: list[Row], title: str) -> Table:
     """The table as it is shown."""
-    out = Table(title=title, title_justify="left")
-    out.add_column("venue")
-    out.add_column("instance")
-    for name in ("payloads/s", "records/s", "lag p50", "lag p99", "gaps", "rejects"):
-        out.add_column(name, justify="right")
+    out = plain_table(title, "venue", "instance", "payloads/s", "records/s", "lag p50", "p99", "gaps", "rejects")
     for row in rows:
-        out.add_row(
-            row.venue,
-            row.instance,
-            f"{row.payloads:,.0f}",
-            f"{row.records:,.0f}",
-            delay(row.lag_p50),
-            delay(row.lag_p99),
-            f"{row.gaps:,}",
-            f"{row.rejects:,}",
-        )
+        rates = (f"{row.payloads:,.0f}", f"{row.records:,.0f}", delay(row.lag_p50), delay(row.lag_p99))
+        out.add_row(row.venue, row.instance, *rates, f"{row.gaps:,}", f"{row.rejects:,}")
     return out
 
 

@@ -19,7 +19,7 @@ from tests.support.stored import assert_complete, published_from, stored_payload
 
 pytestmark = pytest.mark.timeout(180)
 
-VENUE = "binance_spot"
+VENUE = os.environ.get("FAULTS_VENUE", "binance_spot")
 RATE = os.environ.get("FAULTS_RATE", "40000")
 ORDERED = ("MBO", "MBP_1", "TRADES")
 

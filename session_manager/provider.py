@@ -64,7 +64,7 @@ class Provider:
         self.session = VenueSession(session, plan(session, channels), random.Random(running.epoch))
         self.payloads = self.bytes = self.control_frames = self.unknown_frames = 0
         self._addresses = Addresses(running.endpoint_base, running.venue)
-        self._rest = RestClient(self._addresses.of)
+        self._rest = RestClient(self._addresses.of, direct=running.endpoint_base is not None)
         self._intake = Intake(self._push, self._turn, loop)
         self._reader = ChannelReader()
         self._seen: set[str] = set()
@@ -220,10 +220,10 @@ class Provider:
             case Emit(channel, schema, connection, payload):
                 self.router.inject(channel, schema, self._intake.stamp(), max(0, connection), payload)
                 return True
-            case Send(connection, text):
-                self._sockets[connection].send(text)
-            case Ping(connection):
-                self._sockets[connection].ping()
+            case Send(connection, text) if (socket := self._sockets.get(connection)) is not None:
+                socket.send(text)
+            case Ping(connection) if (socket := self._sockets.get(connection)) is not None:
+                socket.ping()
             case Connect():
                 self._sockets[action.connection] = socket = Socket(action.connection, self._intake, self)
                 self._spawn(self._connect(action, socket))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tapeline.spec.session import Accepted, AckBy, ErrorRule, Scope, Session
 from tapeline.spec.subscribe import Call, Channel, Operation, argument
-from tapeline.spec.template import ABSENT, Json, at, fill, fits, text_of
+from tapeline.spec.template import Json, at, fill, fits, number_of, text_of
 
 
 @dataclass(slots=True)
@@ -111,13 +111,10 @@ class Calls:
         return min((flight.deadline for flight in self.flights.values()), default=float("inf"))
 
     def _number(self, value: Json) -> int:
-        text = text_of(at(value, self._ack.id)) if at(value, self._ack.id) is not ABSENT else ""
-        return int(text) if text.isdigit() else -1
+        return number_of(at(value, self._ack.id))
 
     def _by_id(self, value: Json, path: str) -> Flight | None:
-        found = at(value, path)
-        text = "" if found is ABSENT else text_of(found)
-        return self.flights.get(int(text)) if text.isdigit() else None
+        return self.flights.get(number_of(at(value, path)))
 
     def _oldest(self) -> Flight | None:
         return next(iter(self.flights.values()), None)

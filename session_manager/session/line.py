@@ -16,7 +16,7 @@ from session_manager.session.pulse import Pulse
 from session_manager.session.subscriptions import Listener, Subscriptions
 from tapeline.schemas import Schema
 from tapeline.spec.session import Carrier, CloseAction, ErrorRule, Scope, Session, Severity
-from tapeline.spec.template import Json, at, decode, fits, names, render, text_of
+from tapeline.spec.template import Json, at, decode, fits, names, number_of, render, text_of
 from tapeline.telemetry import Level
 
 _NEVER = float("inf")
@@ -105,8 +105,8 @@ class Line:
         """A frame that is no data; whether it is known."""
         try:
             value: Json = decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # Bare words among JSON.
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # Bare words among JSON, or damage.
             value = payload.decode("utf-8", "replace")
         for rule in self._session.rules:
             if fits(value, rule.when):
@@ -276,8 +276,7 @@ class Line:
     def _is_plain(self, value: Json) -> bool:
         # The answer to a ping's answer or to an opening without a condition.
         path = self._session.subscription.ack.id
-        text = text_of(at(value, path)) if path and isinstance(value, dict) and path in value else ""
-        return text.isdigit() and int(text) in self._plain
+        return bool(path) and number_of(at(value, path)) in self._plain
 
     def _rule(self, now: float, rule: ErrorRule, value: Json) -> None:
         reason = text_of(at(value, rule.reason)) if rule.reason else rule.name

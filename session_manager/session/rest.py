@@ -15,7 +15,7 @@ from tapeline.telemetry import Level
 
 _FIRST_RETRY = 1.0
 _LONGEST_RETRY = 60.0
-_LIMITED = (418, 429)
+_LIMITED = (418, 429, 503)
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class RestDesk:
             actions.append(_fetch(job))
         return actions
 
-    def answered(self, now: float, key: int, status: int, retry_after: str, body: bytes) -> list[Action]:
+    def answered(self, now: float, key: int, status: int, retry_after: float, body: bytes) -> list[Action]:
         """An HTTP answer: a payload, or a failure that is tried again."""
         place = self._by_key.pop(key, None)
         if place is None:
@@ -102,7 +102,7 @@ class RestDesk:
             if job.request.every:
                 self._again[place] = (now + job.request.every, job)
             return [Emit(job.channel, job.request.schema.value, job.connection(), body)]
-        return [self._retry(now, job, f"status {status}", retry_after if status in _LIMITED or status == 503 else "")]
+        return [self._retry(now, job, f"status {status}", retry_after if status in _LIMITED else 0.0)]
 
     def unanswered(self, now: float, key: int, reason: str) -> list[Action]:
         """No HTTP answer came."""
@@ -111,15 +111,15 @@ class RestDesk:
             return []
         job = self.jobs[place]
         job.key = None
-        return [self._retry(now, job, reason, "")]
+        return [self._retry(now, job, reason, 0.0)]
 
-    def _retry(self, now: float, job: _Job, reason: str, retry_after: str) -> Report:
+    def _retry(self, now: float, job: _Job, reason: str, retry_after: float) -> Report:
         delay = min(_LONGEST_RETRY, _FIRST_RETRY * 2**job.failures)
         job.failures += 1
-        if retry_after.isdigit():
-            delay = max(delay, float(retry_after))
+        if retry_after > 0:
+            delay = max(delay, retry_after)
             # The venue counts the address, not the request.
-            self._allowance.hold(now + float(retry_after))
+            self._allowance.hold(now + retry_after)
         job.due = now + delay
         fields: dict[str, object] = {"request": job.request.name, "channel": job.channel, "reason": reason}
         return Report("request_failed", Level.WARNING, {**fields, "retry_in": delay})
@@ -138,5 +138,5 @@ def _says_failed(request: Request, body: bytes) -> bool:
         return False
     try:
         return any(fits(decode(body), (condition,)) for condition in request.failed)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return True

@@ -108,7 +108,7 @@ class VenueSession:
                     line.seen(now, channel)
         return self._done(now)
 
-    def answered(self, now: float, key: int, status: int, retry_after: str, body: bytes) -> list[Action]:
+    def answered(self, now: float, key: int, status: int, retry_after: float, body: bytes) -> list[Action]:
         """An HTTP answer."""
         self._out += self._desk.answered(now, key, status, retry_after, body)
         return self._done(now)

@@ -16,6 +16,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 _PIECE = re.compile(r"\$\{([^}:]+)(?::(upper|lower))?\}")
 _PATH = re.compile(r"\{([^}]*)\}")
 _ABSENT = object()
+_LONGEST_NUMBER = 18
 
 
 class TemplateError(ValueError):
@@ -84,6 +85,12 @@ ABSENT = _ABSENT
 def text_of(value: object) -> str:
     """A value as it stands in JSON, a string without its quotes."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def number_of(value: object) -> int:
+    """A request's number as it comes back, bare or as text; -1 for anything else."""
+    text = "" if value is _ABSENT else text_of(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else -1
 
 
 def fits(value: Json, conditions: Sequence[Match]) -> bool:

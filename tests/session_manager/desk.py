@@ -60,7 +60,7 @@ class Desk:
         self.session.heard(self.now, connection)
         self.take(self.session.seen(self.now, channels))
 
-    def answer(self, key: int, body: bytes = b"{}", status: int = 200, retry_after: str = "") -> None:
+    def answer(self, key: int, body: bytes = b"{}", status: int = 200, retry_after: float = 0.0) -> None:
         self.take(self.session.answered(self.now, key, status, retry_after, body))
 
     def resync(self, channel: str) -> bool:

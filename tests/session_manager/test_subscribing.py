@@ -61,7 +61,7 @@ def test_retry_after_holds_all_requests() -> None:
     """A venue that says when to come back is not asked anything before."""
     desk = Desk("binance_spot", ["exchangeInfo", DEPTH])
     desk.take(desk.session.start(desk.now))
-    desk.answer(desk.of(Fetch)[0].key, status=429, retry_after="7")
+    desk.answer(desk.of(Fetch)[0].key, status=429, retry_after=7.0)
     desk.connect(0)
     desk.seen(DEPTH)
     desk.wait(6.8)

@@ -136,8 +136,12 @@ def _answer(frame: Frame, place: int, venue: Emulation | None) -> Answer | None:
     return Answer(place, ask.asked, ask.symbol, frame.data)
 
 
+def _unreadable(error: CaptureError) -> None:
+    telemetry.event("capture_line_unreadable", telemetry.Level.WARNING, why=str(error))
+
+
 def _read(path: Path, session: Session, any_host: bool) -> _Reel | None:
-    frames = list(read_capture(path))
+    frames = list(read_capture(path, _unreadable))
     connected = {urlsplit(frame.url or "").hostname or "" for frame in frames if frame.kind is Kind.CONNECT}
     if not any_host and connected and not connected & hosts(session):
         telemetry.event("capture_of_other_venue", telemetry.Level.WARNING, path=path, hosts=sorted(connected))

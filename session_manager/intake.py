@@ -1,7 +1,7 @@
 """What a provider's sockets have received, on its way to the router: stamped in order, at the least cost per frame.
 
-Frames that came in one read came at one time: the first of them is given the clock's, each of the others 1 ns more, so
-that stamps strictly rise, whatever the clock does.
+Frames that came in one read came at one time: the first of them is given the clock's, each of the others 2 ns more, so
+that stamps strictly rise, whatever the clock does, and the odd places stay free for what is derived from a payload.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from time import time_ns
 
 Push = Callable[[int, Sequence[int], Sequence[bytes]], None]
 """Takes a connection, the stamps (ns since the Unix epoch) and the frames of one read."""
+
+_STEP = 2
 
 
 class Intake:
@@ -26,15 +28,16 @@ class Intake:
 
     def stamp(self) -> int:
         """A receive time later than all before it."""
-        self._last = max(time_ns(), self._last + 1)
+        self._last = max(time_ns(), self._last + _STEP)
         return self._last
 
     def push(self, connection: int, first: int, frames: list[bytes]) -> None:
         """Hands over what one read brought at `first` (ns), and empties the list."""
-        start = max(first, self._last + 1)
-        self._last = start + len(frames) - 1
+        start = max(first, self._last + _STEP)
+        end = start + _STEP * len(frames)
+        self._last = end - _STEP
         try:
-            self._push(connection, range(start, self._last + 1), frames)
+            self._push(connection, range(start, end, _STEP), frames)
         finally:
             frames.clear()
         if not self._scheduled:

@@ -116,9 +116,13 @@ def _channel(
     channel: Channel, keys: dict[str, list[str]], store: ObjectStore, ledger: Ledger
 ) -> Iterator[tuple[int, int, Payload]]:
     streams = {
-        instance: rows(store, keys.get(instance, []), partial(ledger.note_raw, instance))
-        for instance in (PRIMARY, REPLICA)
+        instance: rows(store, found, partial(ledger.note_raw, instance)) for instance, found in sorted(keys.items())
     }
+    if len(streams) == 1:
+        ((instance, stream),) = streams.items()
+        for row in stream:
+            yield row.ts_recv, row.sequence, Payload(channel.name, channel.schema, row, instance, instance)
+        return
     for merged in coalesce(streams[PRIMARY], streams[REPLICA]):
         instance = PRIMARY if merged.first else REPLICA
         payload = Payload(channel.name, channel.schema, merged.row, instance, BOTH if merged.both else instance)

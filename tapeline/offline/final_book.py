@@ -35,10 +35,15 @@ class FinalBook:
     lot: int = _ONE
     """1e-9 of what a size counts."""
     display_factor: int = _ONE
+    defined: bool = False
+    levels: dict[int, _Order] = field(default_factory=dict)
     orders: dict[int, _Order] = field(default_factory=dict)
+    """Single orders; where a file has both, they are the book."""
+    by_order: bool = False
 
     def define(self, record: InstrumentDefMsg) -> None:
         """Takes lot and display factor from a definition; sizes already in the book keep what they were worth."""
+        self.defined = True
         if 0 < record.unit_of_measure_qty < (1 << 63) - 1:
             self.lot = record.unit_of_measure_qty
         if 0 < record.display_factor < (1 << 63) - 1:
@@ -47,24 +52,30 @@ class FinalBook:
     def apply(self, record: MBOMsg) -> None:
         """Takes one record in; trades, fills and records that move nothing leave the book as it is."""
         action = str(record.action)
-        if action in ("A", "M"):
-            self.orders[record.order_id] = _Order(str(record.side), record.price, record.size * self.lot)
+        by_level = bool(record.flags & _F_MBP)
+        if action == "R":
+            self.by_order = self.by_order or not by_level
+            (self.levels if by_level else self.orders).clear()
+        elif action in ("A", "M"):
+            self.by_order = self.by_order or not by_level
+            order = _Order(str(record.side), record.price, record.size * self.lot)
+            (self.levels if by_level else self.orders)[record.order_id] = order
+        elif action == "C" and by_level:
+            self.levels.pop(record.order_id, None)
         elif action == "C":
             self._cancel(record)
-        elif action == "R":
-            self.orders.clear()
 
     def _cancel(self, record: MBOMsg) -> None:
         order = self.orders.pop(record.order_id, None)
         taken = record.size * self.lot
-        # DBN's cancel says how much was cancelled; ours of a level says 0, and the level is gone.
-        if order is not None and not record.flags & _F_MBP and 0 < taken < order.size:
+        # DBN's cancel of an order says how much was cancelled.
+        if order is not None and 0 < taken < order.size:
             self.orders[record.order_id] = order._replace(size=order.size - taken)
 
     def side(self, bids: bool, depth: int | None = None) -> list[tuple[str, str]]:
         """Levels from the best on, as exact decimal text of price and size."""
         sizes: dict[int, int] = defaultdict(int)
-        for order in self.orders.values():
+        for order in (self.orders if self.by_order else self.levels).values():
             if (order.side == _BID) is bids:
                 sizes[order.price] += order.size
         best = sorted(sizes.items(), reverse=bids)
@@ -100,6 +111,8 @@ def final_book(records: Iterable[DBNRecord | Metadata], symbol: str) -> FinalBoo
         raise NoBookError(f"no symbol {symbol!r} in the file; it holds {_some(known.values())}")
     if publisher is None:
         raise NoBookError(f"no book records (MBO) of {symbol} in the file")
+    if not book.defined:
+        raise NoBookError(f"no definition of {symbol} in the file, so what its sizes count is not known")
     return book
 
 

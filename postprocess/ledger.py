@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from tapeline.offline.tables import LEDGER, LEDGER_GAPS
@@ -19,8 +20,6 @@ class Sequences:
 
     def __init__(self) -> None:
         self._bits = bytearray()
-        self._first = -1
-        self._last = -1
 
     def note(self, sequence: int) -> None:
         """Takes one in, in any order."""
@@ -28,19 +27,12 @@ class Sequences:
         if place >= len(self._bits):
             self._bits.extend(bytes(max(1 << 16, place + 1 - len(self._bits))))
         self._bits[place] |= 1 << (sequence & 7)
-        self._first = sequence if self._first < 0 else min(self._first, sequence)
-        self._last = max(self._last, sequence)
 
     def gaps(self) -> Iterator[tuple[int, int]]:
         """Runs between the first and the last sequence that were not seen, both ends inclusive."""
-        start = -1
-        for sequence in range(self._first, self._last + 1):
-            seen = self._bits[sequence >> 3] >> (sequence & 7) & 1
-            if not seen and start < 0:
-                start = sequence
-            elif seen and start >= 0:
-                yield start, sequence - 1
-                start = -1
+        seen = np.flatnonzero(np.unpackbits(np.frombuffer(self._bits, dtype=np.uint8), bitorder="little"))
+        for before in np.flatnonzero(np.diff(seen) > 1).tolist():
+            yield int(seen[before]) + 1, int(seen[before + 1]) - 1
 
 
 class Ledger:

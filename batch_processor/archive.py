@@ -22,6 +22,8 @@ from tapeline.partitions import Partition, object_key, parse_key
 from tapeline.rawfile import compress
 from tapeline.stream import Position
 
+_REMEMBERED = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -88,6 +90,9 @@ class Archive:
         return Written(gaps=int(self._store.put(key, msgspec.json.encode(record))))
 
     def _write_window(self, window: Window) -> Written:
+        if len(self._covered) > 2 * len(window.runs) + _REMEMBERED:
+            # Partitions of days gone by; to ask for one again costs little.
+            self._covered.clear()
         parts = list(self._workers.map(lambda item: self._write_partition(window.epoch, *item), window.runs.items()))
         return Written(
             sum(part.objects for part in parts),

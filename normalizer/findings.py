@@ -30,6 +30,17 @@ _LEVELS = {
 _ONLY_COUNTED = {"excluded", "rounded"}
 
 
+# What the kernel says of a book that has never had a snapshot.
+_FIRST = "no snapshot"
+_PATIENCE_SECONDS = 1.0
+_BEHIND_NS = 250_000_000
+
+
+def _patience(finding: Event, behind_ns: int) -> float:
+    """How long to wait for a snapshot that may be on its way: the session's own first one, or one further on in the ring."""
+    return _PATIENCE_SECONDS if finding.reason == _FIRST or behind_ns > _BEHIND_NS else 0.0
+
+
 class Allowance:
     """So many a second, and no more."""
 
@@ -57,12 +68,12 @@ class Findings:
         self._dead_letters = Allowance(DEAD_LETTERS, clock)
         self._notes = Allowance(NOTES, clock)
 
-    def take(self, epoch: int, finding: Event) -> None:
-        """Counts, tells and acts."""
+    def take(self, epoch: int, finding: Event, behind_ns: int) -> None:
+        """Counts, tells and acts; `behind_ns` is how old the finding's batch is."""
         kind = finding.kind
         count("kernel_events", provider=self._provider, kind=kind)
         if kind == "resync":
-            self._resyncs.want(finding.channel, finding.symbol, finding.reason)
+            self._resyncs.want(finding.channel, finding.symbol, finding.reason, _patience(finding, behind_ns))
         elif kind == "recovered":
             self._resyncs.answered(finding.channel, finding.symbol)
         if kind in _ONLY_COUNTED:

@@ -165,14 +165,16 @@ class Pipeline:
                 raise KernelFailedError(str(error)) from None
             return
         self._batches += 1
+        behind = 0
         if output.payloads:
             self._payloads += output.payloads
             self._records += output.records
-            self._delays.add(time.time_ns() - output.oldest_ts_recv, output.payloads)
+            behind = time.time_ns() - output.oldest_ts_recv
+            self._delays.add(behind, output.payloads)
         if output.last:
             self._publish(output, Position(output.epoch, output.last))
         for finding in output.events:
-            self._findings.take(output.epoch, finding)
+            self._findings.take(output.epoch, finding, behind)
 
     def _publish(self, output: Output, position: Position) -> None:
         self._taken = position

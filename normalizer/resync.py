@@ -43,12 +43,12 @@ class Resyncs:
         """How many channels wait for a snapshot."""
         return len(self._wanted)
 
-    def want(self, channel: str, symbol: str, reason: str) -> None:
-        """A book needs a snapshot; asked for at once unless its channel has been already."""
+    def want(self, channel: str, symbol: str, reason: str, patience: float = 0.0) -> None:
+        """A book needs a snapshot; asked for after so many seconds, unless its channel has been already."""
         wanted = self._wanted.get(channel)
         if wanted is None:
             wanted = self._wanted[channel] = _Wanted(reason, Backoff(*self._retry))
-            self._tasks[channel] = asyncio.create_task(self._ask(channel, wanted))
+            self._tasks[channel] = asyncio.create_task(self._ask(channel, wanted, patience))
         wanted.symbols.add(symbol)
 
     def answered(self, channel: str, symbol: str) -> None:
@@ -70,7 +70,8 @@ class Resyncs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask(self, channel: str, wanted: _Wanted) -> None:
+    async def _ask(self, channel: str, wanted: _Wanted, patience: float) -> None:
+        await asyncio.sleep(patience)
         while True:
             async with self._slots:
                 await self._ask_once(channel, wanted.reason)

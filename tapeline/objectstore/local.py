@@ -6,6 +6,8 @@ import builtins
 import errno
 import os
 import secrets
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from tapeline.errors import StoreUnavailableError
@@ -14,6 +16,7 @@ from tapeline.objectstore.base import ObjectMissingError, StoreRefusedError
 INCOMING = ".incoming"
 """Where objects are written before they get their name; on the same file system as the objects."""
 
+_ABANDONED_SECONDS = 3600.0
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
 
 
@@ -24,6 +27,7 @@ class LocalStore:
         self._root = root.absolute()
         try:
             (self._root / INCOMING).mkdir(parents=True, exist_ok=True)
+            self._sweep()
         except OSError as error:
             raise StoreRefusedError(f"object store directory {self._root} cannot be used: {error.strerror}") from error
 
@@ -68,6 +72,13 @@ class LocalStore:
             target.unlink(missing_ok=True)
         except OSError as error:
             raise _explained(error, target) from error
+
+    def _sweep(self) -> None:
+        """Removes what killed processes have left half written."""
+        for file in (self._root / INCOMING).iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > _ABANDONED_SECONDS:
+                    file.unlink()
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

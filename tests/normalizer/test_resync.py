@@ -61,6 +61,20 @@ async def test_a_request_is_made_again_until_it_is_answered() -> None:
     await resyncs.close()
 
 
+async def test_a_snapshot_that_was_on_its_way_is_not_asked_for() -> None:
+    """Where there is reason to wait, an answer in time saves the request."""
+    asked = Asked()
+    resyncs = Resyncs(asked, "TEST")
+    resyncs.want("book", "A", "no snapshot", patience=0.05)
+    await asyncio.sleep(0.01)
+    resyncs.answered("book", "A")
+    await asyncio.sleep(0.1)
+    assert asked.asked == []
+    resyncs.want("book", "A", "no snapshot", patience=0.01)
+    await until(lambda: asked.asked)
+    await resyncs.close()
+
+
 async def test_an_answer_nobody_waits_for_is_nothing() -> None:
     """The session takes snapshots by itself, too."""
     resyncs = Resyncs(Asked(), "TEST")

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from emulator import halves, tape
 from emulator.connection import Connection
-from emulator.feed import Shelf, SynthFeed
+from emulator.feed import Shelf
 from emulator.generic import GenericDialogue
 from emulator.ledger import Ledger
 from emulator.reel import Block
 from emulator.served import Served, Source, SynthSource, TapeSource
 from emulator.server import Server
+from emulator.synthfeed import SynthFeed
 from emulator.venue import Dialogue, Emulation, emulation
 from tapeline import telemetry
 from tapeline.errors import CaptureError, UnknownVenueError, UsageError

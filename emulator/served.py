@@ -9,10 +9,12 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from emulator.faults import Board, Target
-from emulator.feed import Feed, Shelf, Stage, SynthFeed, TapeFeed
+from emulator.feed import Feed, Shelf
 from emulator.http import HttpResponse
 from emulator.ledger import REST, Tally
+from emulator.synthfeed import Stage, SynthFeed
 from emulator.tape import Answer, Tape
+from emulator.tapefeed import TapeFeed
 from emulator.venue import Ask, Asked, Emulation, Synth, TapeBook
 from tapeline.spec.session import Resync, Session
 from tapeline.spec.subscribe import channel

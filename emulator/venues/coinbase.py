@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from emulator.reel import ID_MARK, Clock, Id, Line
-from emulator.synth.listing import Listing, trimmed
+from emulator.synth.listing import Listing
 from emulator.synth.market import ASK, BID
-from emulator.synth.orders import Happening, Name, Order, Product, What, products, rest
-from emulator.tapebook import Levels
+from emulator.synth.orders import Happening, Name, Order, What, products
 from emulator.venue import Act, Ask, Asked, Emulation, Say, Subscribe, TapeBook, Unsubscribe
+from emulator.venues._coinbase_books import SIDES, Level2TapeBook, OrdersTapeBook, level3
+from emulator.venues._coinbase_levels import level2_lines, level2_snapshot, price_text, size_text, ticker_lines
 
 _LISTINGS = (
     Listing("BTC-USD", "BTC", "USD", 6_183_764, 1, 2, 1, 8, 20_000_000),
@@ -29,8 +30,6 @@ _FEEDS = {
     "heartbeat": "heartbeat",
 }
 _NAMED = {"level2_batch": "level2_50"}
-_SIDE = ("buy", "sell")
-_CHANGES_AT_ONCE = 4
 
 
 class Coinbase:
@@ -160,9 +159,9 @@ class CoinbaseSynth:
         if product is None:
             return []
         if kind == "level2":
-            return _level2_lines(channel, product)
+            return level2_lines(channel, product)
         if kind == "ticker":
-            return _ticker_lines(channel, product)
+            return ticker_lines(channel, product)
         lines = []
         for happening in product.happenings if kind in ("full", "matches") else ():
             if kind == "full" or happening.what is What.MATCH:
@@ -177,7 +176,7 @@ class CoinbaseSynth:
         if product is None:
             return []
         if kind == "level2":
-            return [_level2_snapshot(product, place)]
+            return [level2_snapshot(product, place)]
         if kind != "matches":
             return []
         matches = [happening for happening in product.happenings if happening.what is What.MATCH]
@@ -196,174 +195,67 @@ class CoinbaseSynth:
             return None
         orders, last = product.book(place)
         bids, asks = (_order_rows(product.listing, orders, side, turn) for side in (BID, ASK))
-        return _level3(last.at(turn), bids, asks, now_ns)
+        return level3(last.at(turn), bids, asks, now_ns)
 
 
 def _order_rows(listing: Listing, orders: Sequence[Order], side: int, turn: int) -> list[list[str]]:
     own = sorted((o for o in orders if o.side == side), key=lambda o: o.price, reverse=side == BID)
-    return [[_price(listing, o.price), _size(listing, o.size), o.name.at(turn)] for o in own]
-
-
-def _level3(sequence: int, bids: list[list[str]], asks: list[list[str]], now_ns: int) -> bytes:
-    time = Clock.ISO_MICROS.write(now_ns).decode()
-    body = {"sequence": sequence, "bids": bids, "asks": asks, "auction_mode": False, "auction": None, "time": time}
-    return json.dumps(body, separators=(",", ":")).encode()
-
-
-def _price(listing: Listing, ticks: int) -> str:
-    return trimmed(listing.price(ticks))
-
-
-def _size(listing: Listing, lots: int) -> str:
-    return trimmed(listing.quantity(lots))
+    return [[price_text(listing, o.price), size_text(listing, o.size), o.name.at(turn)] for o in own]
 
 
 def _full(listing: Listing, one: Happening) -> tuple[str, tuple[Id, ...]]:
     """A message of the full channel and its ids, in the order they stand in it."""
-    order, time = one.order, Clock.ISO_MICROS.mark
-    tail = f'"product_id":"{listing.symbol}","time":"{time}","sequence":{ID_MARK}}}'
-    names: tuple[Name, ...] = (order.name,)
-    price, side, left = _price(listing, order.price), _SIDE[order.side], _size(listing, order.size)
-    ids: tuple[Id, ...] = ()
-    if one.what is What.RECEIVED:
-        limit = f'"size":"{left}","price":"{price}","client_oid":""'
-        kind = f'"market","funds":null,"size":"{left}","client_oid":""' if one.market else f'"limit",{limit}'
-        text = f'"order_id":"{order.name.text}","order_type":{kind},"side":"{side}"'
-    elif one.what is What.OPEN:
-        text = f'"price":"{price}","order_id":"{order.name.text}","remaining_size":"{left}","side":"{side}"'
-    elif one.what is What.MATCH:
-        assert one.other is not None
-        assert one.trade is not None
-        ids, names = (one.trade,), (order.name, one.other)
-        size = _size(listing, one.size)
-        text = (
-            f'"trade_id":{ID_MARK},"maker_order_id":"{order.name.text}","taker_order_id":"{one.other.text}",'
-            f'"side":"{side}","size":"{size}","price":"{price}"'
-        )
-    elif one.what is What.CHANGE:
-        text = (
-            f'"reason":"STP","order_id":"{order.name.text}","price":"{price}","old_size":"{_size(listing, one.size)}",'
-            f'"new_size":"{left}","side":"{side}"'
-        )
-    else:
-        reason = "filled" if one.filled else "canceled"
-        rest_price = "" if one.market else f'"price":"{price}","remaining_size":"{left}",'
-        text = f'"order_id":"{order.name.text}","reason":"{reason}",{rest_price}"side":"{side}"'
-    given = tuple(name.id for name in names if name.id is not None)
-    return f'{{"type":"{one.what.value}",{text},{tail}', (*ids, *given, one.sequence)
+    body = {What.RECEIVED: _received, What.OPEN: _open, What.MATCH: _match, What.CHANGE: _change, What.DONE: _done}
+    text, ids = body[one.what](listing, one)
+    tail = f'"product_id":"{listing.symbol}","time":"{Clock.ISO_MICROS.mark}","sequence":{ID_MARK}'
+    return f'{{"type":"{one.what.value}",{text},"side":"{SIDES[one.order.side]}",{tail}}}', (*ids, one.sequence)
 
 
-def _ticker_lines(channel: str, product: Product) -> list[Line]:
-    listing = product.listing
-    resting = {order.name: order for order in product.outer}
-    lines = []
-    for one in product.happenings:
-        rest(resting, one)
-        if one.what is not What.MATCH or one.trade is None:
-            continue
-        # A maker that was taken whole stays in `resting` until its `done`: it counts no more.
-        live = [o for o in resting.values() if o.name != one.order.name or one.order.size]
-        (bid, bid_size), (ask, ask_size) = (_top(live, side) for side in (BID, ASK))
-        mid = _price(listing, listing.mid)
-        text = (
-            f'{{"type":"ticker","sequence":{ID_MARK},"product_id":"{listing.symbol}",'
-            f'"price":"{_price(listing, one.order.price)}","open_24h":"{mid}","volume_24h":"9123.10041","low_24h":"{mid}",'
-            f'"high_24h":"{mid}","volume_30d":"281734.5","best_bid":"{_price(listing, bid)}",'
-            f'"best_bid_size":"{listing.quantity(bid_size)}","best_ask":"{_price(listing, ask)}",'
-            f'"best_ask_size":"{listing.quantity(ask_size)}","side":"{_SIDE[1 - one.order.side]}",'
-            f'"time":"{Clock.ISO_MICROS.mark}","trade_id":{ID_MARK},"last_size":"{_size(listing, one.size)}"}}'
-        )
-        lines.append(Line(one.place, channel, text, (one.sequence, one.trade)))
-    return lines
+Body = tuple[str, tuple[Id, ...]]
 
 
-def _top(orders: Sequence[Order], side: int) -> tuple[int, int]:
-    prices = [order.price for order in orders if order.side == side]
-    best = max(prices) if side == BID else min(prices)
-    return best, sum(order.size for order in orders if order.side == side and order.price == best)
+def _ids(*names: Name) -> tuple[Id, ...]:
+    return tuple(name.id for name in names if name.id is not None)
 
 
-def _steps(product: Product) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
-    """Places of level2 messages and the levels (side, price) each tells; the last one closes the turn."""
-    steps: list[tuple[int, tuple[tuple[int, int], ...]]] = []
-    touched: dict[tuple[int, int], None] = {}
-    last = product.happenings[-1]
-    for one in product.happenings:
-        if one.what is not What.RECEIVED and not (one.what is What.DONE and one.filled):
-            touched[one.order.side, one.order.price] = None
-        if len(touched) >= _CHANGES_AT_ONCE or (one is last and touched):
-            steps.append((one.place, tuple(touched)))
-            touched.clear()
-    return steps
+def _received(listing: Listing, one: Happening) -> Body:
+    order = one.order
+    size, price = size_text(listing, order.size), price_text(listing, order.price)
+    kind = f'"market","funds":null,"size":"{size}"' if one.market else f'"limit","size":"{size}","price":"{price}"'
+    return f'"order_id":"{order.name.text}","order_type":{kind},"client_oid":""', _ids(order.name)
 
 
-def _aggregate(product: Product, place: int) -> dict[tuple[int, int], int]:
-    orders, _ = product.book(place)
-    return _sums(orders)
+def _open(listing: Listing, one: Happening) -> Body:
+    order = one.order
+    size, price = size_text(listing, order.size), price_text(listing, order.price)
+    return f'"price":"{price}","order_id":"{order.name.text}","remaining_size":"{size}"', _ids(order.name)
 
 
-def _sums(orders: Sequence[Order]) -> dict[tuple[int, int], int]:
-    sums: dict[tuple[int, int], int] = {}
-    for order in orders:
-        sums[order.side, order.price] = sums.get((order.side, order.price), 0) + order.size
-    return sums
+def _match(listing: Listing, one: Happening) -> Body:
+    assert one.other is not None
+    assert one.trade is not None
+    maker = one.order
+    size, price = size_text(listing, one.size), price_text(listing, maker.price)
+    text = (
+        f'"trade_id":{ID_MARK},"maker_order_id":"{maker.name.text}","taker_order_id":"{one.other.text}",'
+        f'"size":"{size}","price":"{price}"'
+    )
+    return text, (one.trade, *_ids(maker.name, one.other))
 
 
-def _level2_lines(channel: str, product: Product) -> list[Line]:
-    listing = product.listing
-    resting = {order.name: order for order in product.outer}
-    steps = iter(_steps(product))
-    place, levels = next(steps)
-    lines = []
-    for one in product.happenings:
-        rest(resting, one)
-        # A maker taken whole is gone with its match, though its `done` follows.
-        if one.what is What.MATCH and not one.order.size:
-            resting.pop(one.order.name)
-        if one.place != place:
-            continue
-        sums = _sums(list(resting.values()))
-        changes = ",".join(
-            f'["{_SIDE[side]}","{_price(listing, price)}","{listing.quantity(sums.get((side, price), 0))}"]'
-            for side, price in levels
-        )
-        text = f'{{"type":"l2update","product_id":"{listing.symbol}","changes":[{changes}],"time":"{Clock.ISO_MICROS.mark}"}}'
-        lines.append(Line(place, channel, text))
-        place, levels = next(steps, (-1, ()))
-    return lines
+def _change(listing: Listing, one: Happening) -> Body:
+    order = one.order
+    old, new = size_text(listing, one.size), size_text(listing, order.size)
+    text = f'"price":"{price_text(listing, order.price)}","old_size":"{old}","new_size":"{new}"'
+    return f'"reason":"STP","order_id":"{order.name.text}",{text}', _ids(order.name)
 
 
-def _level2_snapshot(product: Product, place: int) -> bytes:
-    """Levels as the l2updates before `place` have told them."""
-    told = max((at for at, _ in _steps(product) if at < place), default=-1)
-    sums = _aggregate(product, told + 1)
-    for one in product.happenings:
-        if one.place > told:
-            break
-        # Taken whole, but its `done` comes after `told`: it is still among the resting, with what it had.
-        if one.what is What.MATCH and not one.order.size:
-            sums = _aggregate_without(product, told + 1)
-            break
-    sides = [
-        [[_price(product.listing, price), product.listing.quantity(size)] for price, size in _ranked(sums, side)]
-        for side in (BID, ASK)
-    ]
-    body = {"type": "snapshot", "product_id": product.listing.symbol, "bids": sides[BID], "asks": sides[ASK]}
-    return json.dumps(body, separators=(",", ":")).encode()
-
-
-def _ranked(sums: dict[tuple[int, int], int], side: int) -> list[tuple[int, int]]:
-    return sorted(((price, size) for (own, price), size in sums.items() if own == side), reverse=side == BID)
-
-
-def _aggregate_without(product: Product, place: int) -> dict[tuple[int, int], int]:
-    taken = {
-        one.order.name
-        for one in product.happenings
-        if one.what is What.MATCH and not one.order.size and one.place < place
-    }
-    orders, _ = product.book(place)
-    return _sums([order for order in orders if order.name not in taken])
+def _done(listing: Listing, one: Happening) -> Body:
+    order = one.order
+    left = f',"price":"{price_text(listing, order.price)}","remaining_size":"{size_text(listing, order.size)}"'
+    reason = "filled" if one.filled else "canceled"
+    text = f'"order_id":"{order.name.text}","reason":"{reason}"{"" if one.market else left}'
+    return text, _ids(order.name)
 
 
 def _product(listing: Listing) -> dict[str, Any]:
@@ -387,96 +279,6 @@ def _product(listing: Listing) -> dict[str, Any]:
         "auction_mode": False,
         "high_bid_limit_percentage": "",
     }
-
-
-class OrdersTapeBook:
-    """Resting orders of the captured level 3 snapshot and the messages after it."""
-
-    def __init__(self) -> None:
-        self._orders: dict[str, tuple[str, str, str]] = {}
-        self._sequence = -1
-
-    def take(self, payload: bytes) -> None:
-        """A message of the full channel, or a level 3 body."""
-        message = json.loads(payload)
-        if "bids" in message:
-            self._orders = {
-                name: (side, price, size)
-                for side, rows in (("buy", message["bids"]), ("sell", message["asks"]))
-                for price, size, name in rows
-            }
-            self._sequence = int(message["sequence"])
-        elif 0 <= self._sequence < int(message.get("sequence", -1)):
-            self._apply(message)
-            self._sequence = int(message["sequence"])
-
-    def _apply(self, message: dict[str, Any]) -> None:
-        kind = message["type"]
-        if kind == "open":
-            self._orders[message["order_id"]] = (message["side"], message["price"], message["remaining_size"])
-        elif kind == "done":
-            self._orders.pop(message["order_id"], None)
-        elif kind == "change" and message["order_id"] in self._orders and message.get("new_size"):
-            side, price, _ = self._orders[message["order_id"]]
-            self._orders[message["order_id"]] = (side, price, message["new_size"])
-        elif kind == "match" and message["maker_order_id"] in self._orders:
-            side, price, size = self._orders[message["maker_order_id"]]
-            self._orders[message["maker_order_id"]] = (side, price, _less(size, message["size"]))
-
-    def snapshot(self, now_ns: int) -> bytes | None:
-        """A level 3 body of the book so far."""
-        if self._sequence < 0:
-            return None
-        rows: dict[str, list[list[str]]] = {"buy": [], "sell": []}
-        for name, (side, price, size) in self._orders.items():
-            if size != "0":
-                rows[side].append([price, size, name])
-        bids = sorted(rows["buy"], key=lambda row: _number(row[0]), reverse=True)
-        asks = sorted(rows["sell"], key=lambda row: _number(row[0]))
-        return _level3(self._sequence, bids, asks, now_ns)
-
-
-def _number(text: str) -> tuple[int, str]:
-    """Sorts as the decimal does: whole part by value, then the places as text."""
-    whole, _, places = text.partition(".")
-    return int(whole), places.ljust(20, "0")
-
-
-def _less(size: str, by: str) -> str:
-    places = max(len(text.partition(".")[2]) for text in (size, by))
-    units = [int(text.partition(".")[0] + text.partition(".")[2].ljust(places, "0")) for text in (size, by)]
-    left = max(units[0] - units[1], 0)
-    text = f"{left:0{places + 1}d}"
-    return trimmed(f"{text[:-places]}.{text[-places:]}") if places else text
-
-
-class Level2TapeBook:
-    """Levels of the captured snapshot and the l2updates after it."""
-
-    def __init__(self) -> None:
-        self._levels = Levels()
-        self._product = ""
-
-    def take(self, payload: bytes) -> None:
-        """A level2 frame."""
-        message = json.loads(payload)
-        if message["type"] == "snapshot":
-            self._levels.clear()
-            self._product = message["product_id"]
-            for side, key in ((BID, "bids"), (ASK, "asks")):
-                for price, size, *_ in message[key]:
-                    self._levels.set(side, price, size)
-        else:
-            for word, price, size in message["changes"]:
-                self._levels.set(_SIDE.index(word), price, size)
-
-    def snapshot(self, now_ns: int) -> bytes | None:
-        """A snapshot frame of the levels so far."""
-        if not self._product:
-            return None
-        bids, asks = self._levels.best(BID), self._levels.best(ASK)
-        body = {"type": "snapshot", "product_id": self._product, "bids": bids, "asks": asks}
-        return json.dumps(body, separators=(",", ":")).encode()
 
 
 VENUE: Emulation = Coinbase()

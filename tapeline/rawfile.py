@@ -18,6 +18,9 @@ from tapeline.errors import CaptureError
 
 COLUMNS = ("epoch", "sequence", "connection", "ts_recv", "encoding", "payload")
 
+# isal's own default, 3, gives five per cent more for four times the CPU.
+_LEVEL = 2
+
 # What a SerDe would take for NULL.
 _NULL = rb"\N"
 
@@ -65,7 +68,7 @@ def is_text(payload: bytes) -> bool:
 
 def compress(rows: bytes) -> bytes:
     """Gzip of encoded rows; the same rows always give the same bytes."""
-    return bytes(igzip.compress(rows, mtime=0))
+    return bytes(igzip.compress(rows, _LEVEL, mtime=0))
 
 
 def read_rows(data: bytes, name: Path | str = "raw file") -> Iterator[RawRow]:

@@ -44,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_lines(account, args.output)))
     if account.problem:
         print(f"tapeline: {account.problem}; what stands before it was written", file=sys.stderr)
+    if account.rejected and not account.records:
+        print(f"tapeline: {args.capture} holds nothing that {venue.name} says", file=sys.stderr)
+        return 1
     return 1 if account.problem else 0
 
 

@@ -32,7 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             records += output.records;
         }
         let spent = start.elapsed();
-        println!("{payloads} payloads, {records} records, {:.3} µs a payload", spent.as_secs_f64() * 1e6 / payloads as f64);
+        println!(
+            "{payloads} payloads, {records} records, {:.3} µs a payload",
+            spent.as_secs_f64() * 1e6 / payloads as f64
+        );
     }
     Ok(())
 }

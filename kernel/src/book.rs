@@ -199,7 +199,9 @@ impl OrderBook {
     pub fn best_first(&self, side: usize) -> Vec<(u64, Order)> {
         let mut found: Vec<(u64, Order)> =
             self.orders.iter().filter(|(_, order)| order.side == side).map(|(id, order)| (*id, *order)).collect();
-        found.sort_unstable_by_key(|(_, order)| (if side == BID { order.key.wrapping_neg() } else { order.key }, order.arrival));
+        found.sort_unstable_by_key(|(_, order)| {
+            (if side == BID { order.key.wrapping_neg() } else { order.key }, order.arrival)
+        });
         found
     }
 }
@@ -295,14 +297,28 @@ mod tests {
     fn krakens_documented_checksum_example() {
         // docs.kraken.com, guides/spot-ws-book-v2: asks 45285.2 … bids 45283.5 …, checksum 3310070434.
         let asks = [
-            ("45285.2", "0.00100000"), ("45286.4", "1.54571953"), ("45286.6", "1.54571109"), ("45289.6", "1.54560911"),
-            ("45290.2", "0.15890660"), ("45291.8", "1.54553491"), ("45294.7", "0.04454749"), ("45296.1", "0.35380000"),
-            ("45297.5", "0.09945542"), ("45299.5", "0.18772827"),
+            ("45285.2", "0.00100000"),
+            ("45286.4", "1.54571953"),
+            ("45286.6", "1.54571109"),
+            ("45289.6", "1.54560911"),
+            ("45290.2", "0.15890660"),
+            ("45291.8", "1.54553491"),
+            ("45294.7", "0.04454749"),
+            ("45296.1", "0.35380000"),
+            ("45297.5", "0.09945542"),
+            ("45299.5", "0.18772827"),
         ];
         let bids = [
-            ("45283.5", "0.10000000"), ("45283.4", "1.54582015"), ("45282.1", "0.10000000"), ("45281.0", "0.10000000"),
-            ("45280.3", "1.54592586"), ("45279.0", "0.07990000"), ("45277.6", "0.03310103"), ("45277.5", "0.30000000"),
-            ("45277.3", "1.54602737"), ("45276.6", "0.15445238"),
+            ("45283.5", "0.10000000"),
+            ("45283.4", "1.54582015"),
+            ("45282.1", "0.10000000"),
+            ("45281.0", "0.10000000"),
+            ("45280.3", "1.54592586"),
+            ("45279.0", "0.07990000"),
+            ("45277.6", "0.03310103"),
+            ("45277.5", "0.30000000"),
+            ("45277.3", "1.54602737"),
+            ("45276.6", "0.15445238"),
         ];
         let mut book = LevelBook::default();
         for (side, levels) in [(ASK, asks), (BID, bids)] {
@@ -311,7 +327,13 @@ mod tests {
                 book.set(side, level.price.to_scale(9).unwrap().0, level);
             }
         }
-        let rule = Checksum { depth: 10, text: ChecksumText::Digits, interleaved: false, separator: String::new(), signed: false };
+        let rule = Checksum {
+            depth: 10,
+            text: ChecksumText::Digits,
+            interleaved: false,
+            separator: String::new(),
+            signed: false,
+        };
         assert_eq!(book.checksum(&rule, &mut Vec::new()), 3_310_070_434);
     }
 

@@ -72,7 +72,8 @@ impl Instrument {
         if scaled < 0 {
             return Err(NumberError::Range);
         }
-        let (lots, rest) = if mantissa == 1 { (scaled, 0) } else { (scaled / mantissa.max(1), scaled % mantissa.max(1)) };
+        let (lots, rest) =
+            if mantissa == 1 { (scaled, 0) } else { (scaled / mantissa.max(1), scaled % mantissa.max(1)) };
         let rounded = exactness == Exactness::Rounded || rest != 0;
         let lots = lots.saturating_add(i64::from(rest.saturating_mul(2) >= mantissa && rest != 0));
         match u32::try_from(lots) {

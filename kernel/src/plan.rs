@@ -341,11 +341,7 @@ impl Compiler<'_> {
     }
 
     fn condition(&mut self, condition: &spec::Match) -> Condition {
-        Condition {
-            place: self.place(&condition.path),
-            equals: words(&condition.equals),
-            absent: condition.absent,
-        }
+        Condition { place: self.place(&condition.path), equals: words(&condition.equals), absent: condition.absent }
     }
 
     fn sides(&mut self, side: &spec::Side) -> Sides {
@@ -523,9 +519,10 @@ pub fn programs(meaning: &spec::Meaning, channel: &str) -> Result<Vec<Program>, 
         let mut tree = Tree::default();
         let mut messages = Vec::new();
         for message in mapping.messages.iter().filter(|message| glob::matches(&message.channel, channel)) {
-            messages.push(compile(&mut tree, &mapping.books, message).map_err(|error| {
-                SpecError(format!("message {}: {}", message.name, error.0))
-            })?);
+            messages.push(
+                compile(&mut tree, &mapping.books, message)
+                    .map_err(|error| SpecError(format!("message {}: {}", message.name, error.0)))?,
+            );
         }
         all.push(Program {
             tree,

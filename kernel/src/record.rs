@@ -3,8 +3,8 @@
 use std::ffi::c_char;
 
 use dbn::{
-    rtype, BidAskPair, FlagSet, InstrumentDefMsg, MboMsg, Mbp10Msg, Mbp1Msg, OhlcvMsg, RecordHeader, StatMsg, StatusMsg,
-    TradeMsg, UNDEF_PRICE, UNDEF_TIMESTAMP,
+    rtype, BidAskPair, FlagSet, InstrumentDefMsg, MboMsg, Mbp10Msg, Mbp1Msg, OhlcvMsg, RecordHeader, StatMsg,
+    StatusMsg, TradeMsg, UNDEF_PRICE, UNDEF_TIMESTAMP,
 };
 
 use crate::plan::SpecError;

@@ -209,7 +209,12 @@ pub enum Emit {
         sequence: Option<String>,
         schema: String,
     },
-    Statistics { symbol: Option<String>, time: Option<Time>, stats: Vec<Stat>, schema: String },
+    Statistics {
+        symbol: Option<String>,
+        time: Option<Time>,
+        stats: Vec<Stat>,
+        schema: String,
+    },
     Bar {
         symbol: Option<String>,
         start: Time,

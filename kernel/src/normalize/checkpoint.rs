@@ -114,19 +114,24 @@ impl State {
             sequence: known.sequence,
             connection: known.connection,
             chains: known.chains.iter().map(|(instrument, chain)| (symbol(*instrument), chain.clone())).collect(),
-            books: known.books.values().map(|at| &self.books[*at]).map(|book| SavedBook {
-                symbol: symbol(book.instrument),
-                rule: book.rule.name.clone(),
-                schema_out: self.outs.all().get(book.out).map_or(String::new(), |out| out.schema.name().into()),
-                sync: book.sync.clone(),
-                depth: book.depth.map(|depth| depth as u64),
-                ts_event: book.stamp.ts_event,
-                ts_recv: book.stamp.ts_recv,
-                ts_sent: book.stamp.ts_sent,
-                venue_sequence: book.stamp.sequence,
-                book: Saved::of(&book.levels, &book.orders),
-                kept: book.kept.clone(),
-            }).collect(),
+            books: known
+                .books
+                .values()
+                .map(|at| &self.books[*at])
+                .map(|book| SavedBook {
+                    symbol: symbol(book.instrument),
+                    rule: book.rule.name.clone(),
+                    schema_out: self.outs.all().get(book.out).map_or(String::new(), |out| out.schema.name().into()),
+                    sync: book.sync.clone(),
+                    depth: book.depth.map(|depth| depth as u64),
+                    ts_event: book.stamp.ts_event,
+                    ts_recv: book.stamp.ts_recv,
+                    ts_sent: book.stamp.ts_sent,
+                    venue_sequence: book.stamp.sequence,
+                    book: Saved::of(&book.levels, &book.orders),
+                    kept: book.kept.clone(),
+                })
+                .collect(),
         }
     }
 
@@ -138,7 +143,9 @@ impl State {
         let instruments: Vec<Instrument> =
             field(INSTRUMENTS).and_then(|saved| postcard::from_bytes(saved).ok()).unwrap_or_default();
         for instrument in instruments {
-            if self.instruments.find(instrument.raw_symbol.as_bytes()).is_none() && self.instruments.add(instrument).is_err() {
+            if self.instruments.find(instrument.raw_symbol.as_bytes()).is_none()
+                && self.instruments.add(instrument).is_err()
+            {
                 continue;
             }
         }

@@ -60,7 +60,9 @@ impl State {
             expiry: when(&make.expiry)?.flatten(),
             activation: when(&make.activation)?.flatten(),
             strike: number(&make.strike)?.map(|strike| (strike.mantissa, strike.decimals)),
-            multiplier: number(&make.multiplier)?.and_then(|number| number.to_scale(0).ok()).and_then(|(whole, _)| i32::try_from(whole).ok()),
+            multiplier: number(&make.multiplier)?
+                .and_then(|number| number.to_scale(0).ok())
+                .and_then(|(whole, _)| i32::try_from(whole).ok()),
         };
         let instrument = self.instrument_named(&symbol)?;
         let default_lot = self.instruments.get(instrument).lot;

@@ -1,11 +1,13 @@
 //! Turns batches of raw payloads into DBN: finds the message, takes its values, keeps books, writes records.
 
+mod apply;
 mod books;
 mod checkpoint;
 mod definitions;
 mod out;
 mod session;
 mod simple;
+mod snapshots;
 mod state;
 mod values;
 
@@ -19,8 +21,8 @@ use crate::spec;
 use crate::wire::{PayloadView, Response, WireError};
 
 pub use out::{Sink, SIDECAR, SIDECAR_BYTES};
-pub use state::{Event, EventKind};
 use state::State;
+pub use state::{Event, EventKind};
 use values::Reject;
 
 /// The session manager's own channel in every provider's stream.

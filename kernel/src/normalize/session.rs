@@ -57,7 +57,8 @@ impl State {
     fn doubt(&mut self, ts_recv: u64, reason: &str, which: impl Fn(u32, bool) -> bool) {
         for at in 0..self.books.len() {
             let book = &self.books[at];
-            let linked = book.rule.link != LinkRule::None && book.rule.link != LinkRule::Rising || book.rule.checksum.is_some();
+            let linked =
+                book.rule.link != LinkRule::None && book.rule.link != LinkRule::Rising || book.rule.checksum.is_some();
             let (channel, instrument) = (book.channel, book.instrument);
             let connection = self.channels.get(channel).map_or(0, |known| known.connection);
             if !which(connection, linked) || !self.books[at].sync.doubt() {

@@ -10,6 +10,9 @@ use crate::record::{self, Side, Statistic, F_TOB};
 use crate::spec::{LinkRule, StatValue};
 use crate::sync;
 
+/// A side of a quote as published, as written, and the flag of numbers that are not exact.
+type QuoteSide = (Side, Option<(Dec, Dec)>, u8);
+
 impl State {
     /// One trade.
     #[inline]
@@ -95,7 +98,7 @@ impl State {
         source: &Source<'_>,
         price: Place,
         size: Place,
-    ) -> Result<(Side, Option<(Dec, Dec)>, u8), Reject> {
+    ) -> Result<QuoteSide, Reject> {
         let Some(price) = values::maybe_number(source, price)?.filter(|price| !price.is_zero()) else {
             return Ok((None, None, 0));
         };

@@ -378,7 +378,14 @@ impl State {
 
     /// What a record of an instrument carries in front.
     #[inline]
-    pub fn stamp(&self, instrument: usize, ts_recv: u64, ts_event: Option<u64>, ts_sent: Option<u64>, id: u64) -> Stamp {
+    pub fn stamp(
+        &self,
+        instrument: usize,
+        ts_recv: u64,
+        ts_event: Option<u64>,
+        ts_sent: Option<u64>,
+        id: u64,
+    ) -> Stamp {
         let ts_event = ts_event.unwrap_or(ts_recv);
         Stamp {
             publisher_id: self.publisher_id,

@@ -1,0 +1,381 @@
+//! Finds the values a plan asks for in one pass over a JSON payload, and checks the whole payload's grammar on the way.
+//!
+//! Values are not decoded: a slot holds where a value's text stands, so numbers keep every digit they were sent with.
+
+mod grammar;
+mod scan;
+
+use std::fmt;
+
+use scan::{word, Scan, Stop};
+
+/// What kind of JSON value a slot found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// The path was not in the payload.
+    #[default]
+    Absent,
+    /// A string without escapes; the span is its inside.
+    Text,
+    /// A string with at least one backslash; the span is its inside, still escaped.
+    Escaped,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// `null`.
+    Null,
+    /// An object, with its braces.
+    Object,
+    /// An array, with its brackets.
+    Array,
+}
+
+/// Where a value stands in the payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Value {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Value {
+    /// The value's text within `payload`; empty where it is absent.
+    #[inline]
+    pub fn of<'a>(&self, payload: &'a [u8]) -> &'a [u8] {
+        payload.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// Whether the path was there with something other than null.
+    #[inline]
+    pub fn given(&self) -> bool {
+        !matches!(self.kind, Kind::Absent | Kind::Null)
+    }
+}
+
+/// Why a payload is not the JSON it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonError {
+    /// It ends in the middle.
+    Truncated,
+    /// Its grammar is broken at a byte.
+    Syntax(u32),
+    /// It nests deeper than any venue does.
+    TooDeep,
+    /// It is not UTF-8.
+    Utf8,
+    /// It is longer than 4 GiB.
+    TooLong,
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JsonError::Truncated => f.write_str("truncated"),
+            JsonError::Syntax(at) => write!(f, "syntax at byte {at}"),
+            JsonError::TooDeep => f.write_str("nested too deep"),
+            JsonError::Utf8 => f.write_str("not UTF-8"),
+            JsonError::TooLong => f.write_str("too long"),
+        }
+    }
+}
+
+/// Up to three columns of an array of rows, such as the levels of a book side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Rows are arrays: the first three items.
+    Places,
+    /// Rows are objects: the values of these keys.
+    Keys(Vec<Box<[u8]>>),
+}
+
+/// The columns found in one row.
+pub type Row = [Value; 3];
+
+/// A key of an object, with its first eight bytes as one word, which decides nearly every comparison.
+#[derive(Debug)]
+struct Key {
+    word: u64,
+    text: Box<[u8]>,
+    node: u32,
+}
+
+impl Key {
+    #[inline]
+    fn is(&self, word: u64, text: &[u8]) -> bool {
+        self.word == word && self.text.len() == text.len() && (text.len() <= 8 || *self.text == *text)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    slot: Option<u16>,
+    rows: Option<(u16, Columns)>,
+    keys: Vec<Key>,
+    items: Vec<(i32, u32)>,
+}
+
+/// The paths a plan asks for, as a tree over keys and array places.
+#[derive(Debug)]
+pub struct Tree {
+    nodes: Vec<Node>,
+    slots: u16,
+    rows: u16,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()], slots: 0, rows: 0 }
+    }
+}
+
+impl Tree {
+    /// Adds a path (`params.channel`, `data.0.symbol`, `-1`, `.` for the whole payload) and gives its slot; the same path, the same slot.
+    pub fn slot(&mut self, path: &str) -> u16 {
+        let node = self.node(path);
+        if let Some(slot) = self.nodes[node].slot {
+            return slot;
+        }
+        let slot = self.slots;
+        self.slots += 1;
+        self.nodes[node].slot = Some(slot);
+        slot
+    }
+
+    /// Adds a path whose array is read as rows, and gives the number of its row list.
+    pub fn rows(&mut self, path: &str, columns: Columns) -> u16 {
+        let node = self.node(path);
+        if let Some((rows, known)) = &self.nodes[node].rows {
+            if *known == columns {
+                return *rows;
+            }
+        }
+        let rows = self.rows;
+        self.rows += 1;
+        self.nodes[node].rows = Some((rows, columns));
+        rows
+    }
+
+    /// How many slots a scan needs.
+    pub fn slot_count(&self) -> usize {
+        usize::from(self.slots)
+    }
+
+    /// How many row lists a scan needs.
+    pub fn row_lists(&self) -> usize {
+        usize::from(self.rows)
+    }
+
+    fn node(&mut self, path: &str) -> usize {
+        let mut at = 0usize;
+        for piece in path.split('.').filter(|piece| !piece.is_empty()) {
+            at = match piece.parse::<i32>() {
+                Ok(place) => match self.nodes[at].items.iter().find(|(known, _)| *known == place) {
+                    Some((_, node)) => *node as usize,
+                    None => {
+                        let node = self.grow();
+                        self.nodes[at].items.push((place, node as u32));
+                        node
+                    }
+                },
+                Err(_) => match self.nodes[at].keys.iter().find(|known| *known.text == *piece.as_bytes()) {
+                    Some(known) => known.node as usize,
+                    None => {
+                        let text = piece.as_bytes();
+                        let node = self.grow();
+                        let key = Key { word: word(text, 0, text.len()), text: text.into(), node: node as u32 };
+                        self.nodes[at].keys.push(key);
+                        node
+                    }
+                },
+            };
+        }
+        at
+    }
+
+    fn grow(&mut self) -> usize {
+        self.nodes.push(Node::default());
+        self.nodes.len() - 1
+    }
+
+    /// Scans the whole payload into `found`; strict about grammar everywhere, also in values nobody asked for.
+    pub fn scan(&self, payload: &[u8], found: &mut Found) -> Result<(), JsonError> {
+        self.scan_until(payload, found, 0)
+    }
+
+    /// Like `scan`, but stops as soon as every slot in the bit mask `goal` (slots 0 to 63; 0: none) has been found.
+    pub fn scan_until(&self, payload: &[u8], found: &mut Found, goal: u64) -> Result<(), JsonError> {
+        found.reset(self);
+        if payload.len() >= u32::MAX as usize {
+            return Err(JsonError::TooLong);
+        }
+        if std::str::from_utf8(payload).is_err() {
+            return Err(JsonError::Utf8);
+        }
+        let mut scan = Scan { b: payload, at: 0, tree: self, found, goal, missing: goal };
+        scan.space();
+        match scan.value(0, 0) {
+            Ok(()) => {}
+            Err(Stop::Goal) => return Ok(()),
+            Err(Stop::Error(error)) => return Err(error),
+        }
+        scan.space();
+        if scan.at < payload.len() {
+            return Err(JsonError::Syntax(scan.at as u32));
+        }
+        Ok(())
+    }
+}
+
+/// What a scan found; kept and used again from payload to payload.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// One value a slot.
+    pub slots: Vec<Value>,
+    /// The rows of each row list.
+    pub rows: Vec<Vec<Row>>,
+}
+
+impl Found {
+    fn reset(&mut self, tree: &Tree) {
+        self.slots.clear();
+        self.slots.resize(tree.slot_count(), Value::default());
+        if self.rows.len() != tree.row_lists() {
+            self.rows.resize_with(tree.row_lists(), Vec::new);
+        }
+        for rows in &mut self.rows {
+            rows.clear();
+        }
+    }
+}
+
+/// Where the items of an array stand in it; the array is checked as a whole. Empty bytes are an empty array.
+pub fn items(array: &[u8]) -> Result<Vec<(usize, usize)>, JsonError> {
+    let mut found = Vec::new();
+    if array.is_empty() {
+        return Ok(found);
+    }
+    let tree = Tree::default();
+    let mut scan = Scan { b: array, at: 0, tree: &tree, found: &mut Found::default(), goal: 0, missing: 0 };
+    if scan.peek()? != b'[' {
+        return scan.syntax();
+    }
+    scan.at += 1;
+    scan.space();
+    if scan.peek()? == b']' {
+        return Ok(found);
+    }
+    loop {
+        let start = scan.at;
+        scan.skip(1)?;
+        found.push((start, scan.at));
+        if scan.next_or(b']')? {
+            return Ok(found);
+        }
+    }
+}
+
+/// The text of a string's inside with its escapes resolved; a lone surrogate becomes U+FFFD.
+pub fn unescape(inside: &[u8]) -> String {
+    let mut quoted = Vec::with_capacity(inside.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(inside);
+    quoted.push(b'"');
+    match serde_json::from_slice::<String>(&quoted) {
+        Ok(text) => text,
+        Err(_) => String::from_utf8_lossy(inside).replace('\\', "\u{fffd}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(paths: &[&str], payload: &str) -> Result<Vec<String>, JsonError> {
+        let mut tree = Tree::default();
+        let slots: Vec<u16> = paths.iter().map(|path| tree.slot(path)).collect();
+        let mut found = Found::default();
+        tree.scan(payload.as_bytes(), &mut found)?;
+        Ok(slots
+            .iter()
+            .map(|slot| {
+                let value = found.slots[usize::from(*slot)];
+                format!("{:?} {}", value.kind, String::from_utf8_lossy(value.of(payload.as_bytes())))
+            })
+            .collect())
+    }
+
+    #[test]
+    fn finds_nested_values_and_keeps_their_text() {
+        let payload = r#"{"stream":"a@b","data":{"p":"1.50","m":true,"q":[1,2.50,{"x":null}]} }"#;
+        let found = find(&["stream", "data.p", "data.m", "data.q.1", "data.q.2.x", "data.q.-3", "no"], payload);
+        assert_eq!(
+            found,
+            Ok(["Text a@b", "Text 1.50", "Bool true", "Number 2.50", "Null null", "Number 1", "Absent "]
+                .map(String::from)
+                .to_vec())
+        );
+    }
+
+    #[test]
+    fn broken_payloads_are_errors() {
+        for payload in [
+            "",
+            "{",
+            "{\"a\"",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "[1 2]",
+            "{\"a\":01}",
+            "{\"a\":1}x",
+            "\"\u{1}\"",
+            "{\"a\":tru}",
+            "{\"a\":-}",
+            "{\"a\":1.}",
+            "{\"a\":1e}",
+            "[\"\\x\"]",
+            "[\"\\u12g4\"]",
+        ] {
+            assert!(find(&["a"], payload).is_err(), "{payload:?}");
+        }
+        let deep = "[".repeat(100_000);
+        assert_eq!(find(&["a"], &deep), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn agrees_with_serde_json_on_what_is_json() {
+        use proptest::prelude::*;
+        proptest!(|(text in r#"[\[\]{}:,"\\0-9a-z\.\-+eE tfn]{0,24}"#)| {
+            let ours = find(&["a.b", "0"], &text).is_ok();
+            let theirs = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+            prop_assert_eq!(ours, theirs);
+        });
+    }
+
+    #[test]
+    fn rows_of_arrays_and_of_objects() {
+        let mut tree = Tree::default();
+        let pairs = tree.rows("b", Columns::Places);
+        let objects = tree.rows("d.0.bids", Columns::Keys(vec![b"price"[..].into(), b"qty"[..].into()]));
+        let payload = br#"{"b":[["1.0","2"],["3","4","x",5]],"d":[{"bids":[{"qty":0.50,"price":7}]}]}"#;
+        let mut found = Found::default();
+        assert_eq!(tree.scan(payload, &mut found), Ok(()));
+        let text = |list: u16, row: usize, column: usize| {
+            String::from_utf8_lossy(found.rows[usize::from(list)][row][column].of(payload)).into_owned()
+        };
+        assert_eq!((text(pairs, 1, 0), text(pairs, 1, 1), text(pairs, 1, 2)), ("3".into(), "4".into(), "x".into()));
+        assert_eq!((text(objects, 0, 0), text(objects, 0, 1)), ("7".into(), "0.50".into()));
+    }
+
+    #[test]
+    fn stops_at_the_goal() {
+        let mut tree = Tree::default();
+        let slot = tree.slot("stream");
+        let mut found = Found::default();
+        assert_eq!(tree.scan_until(br#"{"stream":"x","data":{"bro"#, &mut found, 1 << slot), Ok(()));
+        assert_eq!(found.slots[usize::from(slot)].kind, Kind::Text);
+    }
+}

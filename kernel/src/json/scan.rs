@@ -1,0 +1,213 @@
+//! Walks a payload along a path tree and notes where the values asked for stand.
+
+use super::grammar::MAX_DEPTH;
+use super::{Columns, Found, JsonError, Kind, Node, Row, Tree, Value};
+
+/// Why a walk ended early.
+pub enum Stop {
+    /// All that was asked for has been found.
+    Goal,
+    /// The payload is broken.
+    Error(JsonError),
+}
+
+impl From<JsonError> for Stop {
+    fn from(error: JsonError) -> Self {
+        Stop::Error(error)
+    }
+}
+
+/// A walk in progress.
+pub struct Scan<'a> {
+    pub b: &'a [u8],
+    pub at: usize,
+    pub tree: &'a Tree,
+    pub found: &'a mut Found,
+    pub goal: u64,
+    pub missing: u64,
+}
+
+impl<'a> Scan<'a> {
+    #[inline]
+    pub fn value(&mut self, node: u32, depth: u32) -> Result<(), Stop> {
+        let tree = self.tree;
+        let here = &tree.nodes[node as usize];
+        let start = self.at;
+        let kind = match self.peek()? {
+            b'{' if !here.keys.is_empty() => self.object(here, depth)?,
+            b'[' if here.rows.is_some() => self.row_list(here, depth)?,
+            b'[' if !here.items.is_empty() => self.array(here, depth)?,
+            _ => self.skip(depth)?,
+        };
+        let Some(slot) = here.slot else { return Ok(()) };
+        self.found.slots[usize::from(slot)] = self.spanned(start, kind);
+        if self.goal != 0 && slot < 64 {
+            self.missing &= !(1u64 << slot);
+            if self.missing == 0 {
+                return Err(Stop::Goal);
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, here: &'a Node, depth: u32) -> Result<Kind, Stop> {
+        if depth >= MAX_DEPTH {
+            return Err(JsonError::TooDeep.into());
+        }
+        self.at += 1;
+        self.space();
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Ok(Kind::Object);
+        }
+        loop {
+            let start = self.at + 1;
+            self.string()?;
+            let end = self.at - 1;
+            self.colon()?;
+            let text = self.b.get(start..end).unwrap_or_default();
+            let word = word(self.b, start, end - start);
+            match here.keys.iter().find(|key| key.is(word, text)) {
+                Some(key) => self.value(key.node, depth + 1)?,
+                None => {
+                    self.skip(depth + 1)?;
+                }
+            }
+            if self.next_or(b'}')? {
+                return Ok(Kind::Object);
+            }
+        }
+    }
+
+    fn array(&mut self, here: &'a Node, depth: u32) -> Result<Kind, Stop> {
+        if depth >= MAX_DEPTH {
+            return Err(JsonError::TooDeep.into());
+        }
+        let from_end = here.items.iter().any(|(place, _)| *place < 0);
+        let mut starts: Vec<usize> = Vec::new();
+        self.at += 1;
+        self.space();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Ok(Kind::Array);
+        }
+        let mut place = 0i32;
+        loop {
+            if from_end {
+                starts.push(self.at);
+            }
+            match here.items.iter().find(|(known, _)| *known == place) {
+                Some((_, child)) => self.value(*child, depth + 1)?,
+                None => {
+                    self.skip(depth + 1)?;
+                }
+            }
+            place = place.saturating_add(1);
+            if self.next_or(b']')? {
+                break;
+            }
+        }
+        let after = self.at;
+        for (known, child) in here.items.iter().filter(|(known, _)| *known < 0) {
+            let back = known.unsigned_abs() as usize;
+            if let Some(at) = starts.len().checked_sub(back).and_then(|index| starts.get(index)) {
+                self.at = *at;
+                self.value(*child, depth + 1)?;
+            }
+        }
+        self.at = after;
+        Ok(Kind::Array)
+    }
+
+    fn row_list(&mut self, here: &'a Node, depth: u32) -> Result<Kind, JsonError> {
+        let Some((list, columns)) = &here.rows else { return self.skip(depth) };
+        let mut rows = std::mem::take(&mut self.found.rows[usize::from(*list)]);
+        let result = self.read_rows(columns, &mut rows, depth);
+        self.found.rows[usize::from(*list)] = rows;
+        result.map(|()| Kind::Array)
+    }
+
+    fn read_rows(&mut self, columns: &Columns, rows: &mut Vec<Row>, depth: u32) -> Result<(), JsonError> {
+        if depth + 2 >= MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        self.at += 1;
+        self.space();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let mut row: Row = [Value::default(); 3];
+            match (self.peek()?, columns) {
+                (b'[', Columns::Places) => self.row_places(&mut row, depth + 1)?,
+                (b'{', Columns::Keys(keys)) => self.row_keys(keys, &mut row, depth + 1)?,
+                _ => return Err(JsonError::Syntax(self.at as u32)),
+            }
+            rows.push(row);
+            if self.next_or(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    #[inline]
+    fn row_places(&mut self, row: &mut Row, depth: u32) -> Result<(), JsonError> {
+        self.at += 1;
+        self.space();
+        if self.peek()? == b']' {
+            self.at += 1;
+            return Ok(());
+        }
+        let mut place = 0;
+        loop {
+            let start = self.at;
+            let kind = self.skip(depth + 1)?;
+            if let Some(cell) = row.get_mut(place) {
+                *cell = self.spanned(start, kind);
+            }
+            place += 1;
+            if self.next_or(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn row_keys(&mut self, keys: &[Box<[u8]>], row: &mut Row, depth: u32) -> Result<(), JsonError> {
+        self.at += 1;
+        self.space();
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let (key, after) = (self.at + 1, {
+                self.string()?;
+                self.at - 1
+            });
+            self.colon()?;
+            let start = self.at;
+            let kind = self.skip(depth + 1)?;
+            let text = self.b.get(key..after).unwrap_or_default();
+            if let Some(cell) = keys.iter().position(|known| **known == *text).and_then(|place| row.get_mut(place)) {
+                *cell = self.spanned(start, kind);
+            }
+            if self.next_or(b'}')? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Up to eight bytes from `start` on as one word; the same bytes, the same word.
+#[inline]
+pub fn word(b: &[u8], start: usize, length: usize) -> u64 {
+    if let Some(chunk) = b.get(start..start + 8) {
+        let mut bytes = [0u8; 8];
+        bytes.copy_from_slice(chunk);
+        let cut = 64 - 8 * length.min(8) as u32;
+        return if length == 0 { 0 } else { u64::from_le_bytes(bytes) << cut >> cut };
+    }
+    let text = b.get(start..start + length.min(8)).unwrap_or_default();
+    text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}

@@ -38,6 +38,7 @@ _BATCH_BYTES = 1 << 20
 """A batch this large is taken without waiting for the linger."""
 _SWEEP = 0.5
 _LEAST_WAIT = 0.002
+_LONGEST_WAIT = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Provider:
         self._sockets: dict[int, Socket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._linger_timer: asyncio.TimerHandle | None = None
         self._next_take = 0.0
         self._next_sweep = 0.0
@@ -260,10 +262,11 @@ class Provider:
         now = self._loop.time()
         at = max(self.session.deadline(now), now + _LEAST_WAIT)
         if self._timer is not None:
-            if self._timer.when() <= at and not self._timer.cancelled():
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(min(at, now + 60.0), self._on_timer)
+        self._timer_at = min(at, now + _LONGEST_WAIT)
+        self._timer = self._loop.call_at(self._timer_at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+import uvloop
 
 from session_manager.halves import load
 from session_manager.provider import Provider, Running
@@ -170,6 +171,28 @@ async def test_an_idle_stream_is_passed_on_at_once_and_a_busy_one_by_the_linger(
             await venue.send(TRADES % n)
         await until(lambda: provider.payloads == 12)
         assert provider.ring._end == batches + 2
+
+
+def test_time_goes_on_after_many_events() -> None:
+    """On uvloop a timer that is due at once is no timer: repeated resyncs are all done in the end nonetheless."""
+    uvloop.run(_many_resyncs())
+
+
+async def _many_resyncs() -> None:
+    async with FakeVenue(load("binance_spot"), _ack) as venue:
+        venue.http = {"depth": (200, b'{"lastUpdateId":1}')}
+        channels = [f"s{n}@depth" for n in range(20)]
+        async with _running(venue, channels) as provider:
+            for _ in range(2):
+                await until(
+                    lambda: all(provider.request_resync(one, "link") for one in channels if _idle(provider, one))
+                )
+                await until(lambda: all(_idle(provider, one) for one in channels))
+            assert provider.stats()["reconnects"] == 0
+
+
+def _idle(provider: Provider, channel: str) -> bool:
+    return channel not in provider.session._resyncs and ("depth", channel) not in provider.session._desk.jobs
 
 
 async def test_full_takes_the_matches_of_its_symbols_only() -> None:

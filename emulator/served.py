@@ -13,7 +13,7 @@ from emulator.feed import Feed, Shelf
 from emulator.http import HttpResponse
 from emulator.ledger import REST, Tally
 from emulator.synthfeed import Stage, SynthFeed
-from emulator.tape import Answer, Tape
+from emulator.tape import UNKNOWN_CHANNEL, Answer, Tape
 from emulator.tapefeed import TapeFeed
 from emulator.venue import Ask, Asked, Emulation, Synth, TapeBook
 from tapeline.spec.session import Resync, Session
@@ -89,7 +89,8 @@ class TapeSource:
     def __init__(self, session: Session, tape: Tape, venue: Emulation | None, shelf: Shelf, speed: float) -> None:
         self.tape, self._venue, self._shelf, self._speed = tape, venue, shelf, speed
         lists = [request.channel for request in session.requests if request.name in session.instruments]
-        self.channels = [*tape.names, *(lists if any(a.asked is Asked.INSTRUMENTS for a in tape.answers) else [])]
+        named = [name for name in tape.names if name != UNKNOWN_CHANNEL]
+        self.channels = [*named, *(lists if any(a.asked is Asked.INSTRUMENTS for a in tape.answers) else [])]
         self._books: dict[str, tuple[int, TapeBook]] = {}
         self._waiting: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
         self._given: dict[tuple[int, str], int] = {}

@@ -18,11 +18,14 @@ from tapeline import telemetry
 from tapeline.captures import Frame, Kind, read_capture
 from tapeline.errors import CaptureError
 from tapeline.ingest.v1 import ingest_pb2
+from tapeline.offline.control import ControlShapes
 from tapeline.spec.encode import encode
 from tapeline.spec.routing import Routing
 from tapeline.spec.session import Session
 from tapeline.spec.subscribe import routing as with_symbol_routes
 
+UNKNOWN_CHANNEL = "_unknown"
+"""What is neither data nor control, such as a frame cut in its middle, is replayed too."""
 _BATCH = 4096
 _PAUSE_NS = 100_000_000
 """Between two captures of the same channel."""
@@ -45,6 +48,8 @@ class Tape:
     framed: tuple[bytes, ...]
     times: npt.NDArray[np.int64]
     channels: npt.NDArray[np.int32]
+    carriers: npt.NDArray[np.int32]
+    """The channel with which a frame is sent: its own, or for what has none that of the frame before it."""
     answers: tuple[Answer, ...]
     skipped: int
     """Frames that are no data: control, which the emulator makes itself."""
@@ -94,7 +99,7 @@ def load(paths: Sequence[Path], session: Session, venue: Emulation | None, any_h
     merged: list[tuple[int, Frame, str]] = []
     ends: dict[str, int] = {}
     for reel in reels:
-        own = {name for name in reel.channels if name}
+        own = set(reel.channels) - {"", UNKNOWN_CHANNEL}
         offset = max((ends[name] for name in own if name in ends), default=0)
         last = offset + reel.end - reel.start + _PAUSE_NS
         ends.update(dict.fromkeys(own, last))
@@ -104,13 +109,21 @@ def load(paths: Sequence[Path], session: Session, venue: Emulation | None, any_h
     return _tape(merged, venue)
 
 
+def _known(name: str) -> bool:
+    return name not in ("", UNKNOWN_CHANNEL)
+
+
 def _tape(merged: list[tuple[int, Frame, str]], venue: Emulation | None) -> Tape:
     names: dict[str, int] = {}
     framed: list[bytes] = []
     times: list[int] = []
     channels: list[int] = []
     answers: list[Answer] = []
+    carriers: list[int] = []
     skipped = 0
+    # What comes before the first frame that has a channel goes with that one.
+    carrier = 0
+    names.update(dict.fromkeys([name for _, _, name in merged if _known(name)][:1], 0))
     for time, frame, name in merged:
         if frame.kind is Kind.HTTP:
             answer = _answer(frame, len(framed), venue)
@@ -120,10 +133,18 @@ def _tape(merged: list[tuple[int, Frame, str]], venue: Emulation | None) -> Tape
             framed.append(wire.frame(frame.data, opcode))
             times.append(time)
             channels.append(names.setdefault(name, len(names)))
+            carrier = carrier if name == UNKNOWN_CHANNEL else channels[-1]
+            carriers.append(carrier)
         else:
             skipped += 1
     return Tape(
-        tuple(names), tuple(framed), np.array(times, np.int64), np.array(channels, np.int32), tuple(answers), skipped
+        tuple(names),
+        tuple(framed),
+        np.array(times, np.int64),
+        np.array(channels, np.int32),
+        np.array(carriers, np.int32),
+        tuple(answers),
+        skipped,
     )
 
 
@@ -150,7 +171,7 @@ def _read(path: Path, session: Session, any_host: bool) -> _Reel | None:
     received = [frame for frame in heard if frame.kind is Kind.RECV]
     routed = iter(route([frame.data for frame in received], session))
     channels = [next(routed) if frame.kind is Kind.RECV else "" for frame in heard]
-    data = [frame.ts for frame, name in zip(heard, channels, strict=True) if name]
+    data = [frame.ts for frame, name in zip(heard, channels, strict=True) if _known(name)]
     if not data and not any_host:
         telemetry.event("capture_without_data", telemetry.Level.WARNING, path=path)
         return None
@@ -160,12 +181,15 @@ def _read(path: Path, session: Session, any_host: bool) -> _Reel | None:
 
 
 def route(payloads: Sequence[bytes], session: Session) -> list[str]:
-    """The channel of each payload by the venue's routing; empty for control."""
-    first = _route(payloads, session.routing)
-    if not session.symbol_routes:
-        return first
-    # Which symbol routes hold depends on the channels there are.
-    return _route(payloads, with_symbol_routes(session, dict.fromkeys(name for name in first if name)))
+    """The channel of each payload by the venue's routing; empty for control, `_unknown` for what is neither."""
+    names = _route(payloads, session.routing)
+    if session.symbol_routes:
+        # Which symbol routes hold depends on the channels there are.
+        names = _route(payloads, with_symbol_routes(session, dict.fromkeys(name for name in names if name)))
+    shapes = ControlShapes(session)
+    return [
+        name or ("" if shapes.name(payload) else UNKNOWN_CHANNEL) for name, payload in zip(names, payloads, strict=True)
+    ]
 
 
 def _route(payloads: Sequence[bytes], routing: Routing) -> list[str]:

@@ -68,7 +68,7 @@ class TapeFeed:
 
     def _want(self, channel: str, wanted: bool) -> None:
         self._wanted[self._tape.names.index(channel)] = wanted
-        rest = self._tape.channels[self.place :]
+        rest = self._tape.carriers[self.place :]
         self._own = np.flatnonzero(self._wanted[rest]) + self.place
         self._next = 0
 

@@ -187,3 +187,23 @@ def test_unreadable_capture_is_one_clear_error(tmp_path: Path) -> None:
     path.write_bytes(b"\x28\xb5\x2f\xfd\x00")
     with pytest.raises(CaptureError, match=r"cut\.jsonl\.zst"):
         Emulator(Options(("kraken",), capture=path))
+
+
+async def test_broken_frames_of_a_capture_are_replayed_too(tmp_path: Path) -> None:
+    """A frame cut short, one that is no JSON and an unknown kind are sent in their places; control frames are not."""
+    whole = list(read_capture(Path(__file__).parent.parent / "fixtures" / "captures" / "deribit.jsonl.zst"))
+    lines = [{"t": f.ts, "k": f.kind.value, "c": "0", "d": f.data.decode(), "u": f.url} for f in whole]
+    for place, text in ((60, '{"jsonrpc":"2.0","meth'), (70, "pong"), (80, '{"jsonrpc":"2.0","method":"new"}')):
+        lines.insert(place, {**lines[place], "k": "recv", "d": text})
+    path = tmp_path / "broken.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    async with running(Options(("deribit",), capture=path, speed=0)) as emulator:
+        served = emulator.emulator.channels()["deribit"]
+        assert "_unknown" not in served
+        client = await emulator.connect("deribit", *subscribe("deribit", served))
+        await client.until(lambda: emulator.emulator.over)
+        await client.until(lambda: len(client.frames) == 1 + sum(emulator.sent("deribit").values()))
+        assert emulator.sent("deribit")["_unknown"] == 3
+        assert client.frames.count(b"pong") == 1
+        data = [line["d"] for line in lines if line["k"] == "recv"]
+        assert [frame.decode() for frame in client.frames[1:]] == data[1:]

@@ -56,7 +56,7 @@ async def _serve(args: argparse.Namespace, stop: asyncio.Event) -> None:
     with ThreadPoolExecutor(_WRITERS, "write") as writers:
         async with StreamClient(args.source) as client:
             collectors = {
-                provider: Collector(client, Archive(store, args.instance, provider, writers), args.instance, provider, limits)
+                provider: Collector(client, Archive(store, args.instance, provider, writers), provider, limits)
                 for provider in providers
             }  # fmt: skip
 

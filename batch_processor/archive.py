@@ -93,7 +93,7 @@ class Archive:
         if len(self._covered) > 2 * len(window.runs) + _REMEMBERED:
             # Partitions of days gone by; to ask for one again costs little.
             self._covered.clear()
-        parts = list(self._workers.map(lambda item: self._write_partition(window.epoch, *item), window.runs.items()))
+        parts = list(self._workers.map(lambda place: self._write_channel(window, *place), window.runs))
         return Written(
             sum(part.objects for part in parts),
             sum(part.object_bytes for part in parts),
@@ -101,7 +101,9 @@ class Archive:
             sum(part.covered for part in parts),
         )
 
-    def _write_partition(self, epoch: int, partition: Partition, runs: list[Run]) -> Written:
+    def _write_channel(self, window: Window, channel: str, schema: str) -> Written:
+        epoch, runs = window.epoch, window.runs[channel, schema]
+        partition = Partition.at(self._instance, self._provider, schema, channel, window.ts_recv)
         missing = list(_uncovered(runs, self._known(partition, epoch)))
         payloads = sum(run.payloads for run in missing)
         covered = sum(run.payloads for run in runs) - payloads

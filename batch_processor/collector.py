@@ -40,10 +40,9 @@ class Limits:
 class Collector:
     """The cold path of one provider and instance."""
 
-    def __init__(self, client: StreamClient, archive: Archive, instance: str, provider: str, limits: Limits) -> None:
+    def __init__(self, client: StreamClient, archive: Archive, provider: str, limits: Limits) -> None:
         self._client = client
         self._archive = archive
-        self._instance = instance
         self._provider = provider
         self._limits = limits
         self._cuts: asyncio.Queue[Cut] = asyncio.Queue()
@@ -67,7 +66,7 @@ class Collector:
 
     async def _start(self) -> None:
         self._durable = await self._patiently(self._archive.progress, give_up=RefusedError)
-        self._cutter = Cutter(self._instance, self._provider, self._limits.max_bytes, self._durable)
+        self._cutter = Cutter(self._limits.max_bytes, self._durable)
 
     async def _collect(self, stop: asyncio.Event, cutter: Cutter) -> None:
         reader = asyncio.create_task(self._follow(cutter))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tapeline_kernel import split_batch
 
 from tapeline.stream import Position
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Rows of one channel, in sequence; `first` and `last` are its own, others' payloads lie between."""
 
     channel: str
@@ -58,7 +58,7 @@ def split(response: bytes, position: Position | None, span_ns: int) -> Split:
         last,
         gap,
         [
-            Segment(end, begin, until, ts_recv, [Run(*run) for run in runs])
+            Segment(end, begin, until, ts_recv, list(map(Run._make, runs)))
             for end, begin, until, ts_recv, runs in segments
         ],
     )

@@ -9,21 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from batch_processor.split import Run, Segment, Split
-from tapeline.partitions import Partition
 from tapeline.stream import Position
 
 
 @dataclass(slots=True)
 class Window:
-    """What lies between two cuts: the rows of every partition."""
+    """What lies between two cuts, all of one day: rows by channel and schema; `ts_recv` is that of the first payload."""
 
     epoch: int
     first: int
     end: int
+    ts_recv: int
     last: int = 0
     payloads: int = 0
     size: int = 0
-    runs: dict[Partition, list[Run]] = field(default_factory=dict)
+    runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,7 @@ Cut = Window | GapRecord
 class Cutter:
     """Turns responses of one provider and instance into windows and gap records."""
 
-    def __init__(self, instance: str, provider: str, max_bytes: int, position: Position | None) -> None:
-        self._instance = instance
-        self._provider = provider
+    def __init__(self, max_bytes: int, position: Position | None) -> None:
         self._max_bytes = max_bytes
         self._window: Window | None = None
         self._ended = 0
@@ -110,11 +108,11 @@ class Cutter:
         if window and (window.end != segment.end or window.size + size > self._max_bytes):
             cuts = self.cut()
         if self._window is None:
-            self._window = Window(epoch, segment.first, segment.end)
+            self._window = Window(epoch, segment.first, segment.end, segment.ts_recv)
         window = self._window
         for run in segment.runs:
-            partition = Partition.at(self._instance, self._provider, run.schema, run.channel, segment.ts_recv)
-            window.runs.setdefault(partition, []).append(run)
+            # Here once for each batch and channel: the partition is worked out once for each window.
+            window.runs.setdefault((run.channel, run.schema), []).append(run)
             window.payloads += run.payloads
         window.last = segment.last
         window.size += size

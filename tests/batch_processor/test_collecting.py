@@ -78,7 +78,7 @@ async def collecting(
     stop = asyncio.Event()
     async with StreamClient(server.address) as client:
         archive = Archive(store, "PRIMARY", "TEST", workers)
-        collector = Collector(client, archive, "PRIMARY", "TEST", Limits(SPAN, max_bytes))
+        collector = Collector(client, archive, "TEST", Limits(SPAN, max_bytes))
         running = asyncio.create_task(collector.run(stop))
         try:
             yield collector
@@ -155,7 +155,7 @@ def _collect_and_die(server: StreamServer, store: CrashingStore, max_bytes: int)
     # Its own threads, all ended when this returns: a killed process puts nothing more.
     with ThreadPoolExecutor(4) as workers, suppress(KeyboardInterrupt):
         archive = Archive(store, "PRIMARY", "TEST", workers)
-        cutter = Cutter("PRIMARY", "TEST", max_bytes, archive.progress())
+        cutter = Cutter(max_bytes, archive.progress())
         for response in server.responses:
             for cut in cutter.take(split(response, cutter.position, SPAN)):
                 archive.write(cut)

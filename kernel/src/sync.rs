@@ -247,6 +247,8 @@ impl Chain {
     pub fn take(&mut self, id: u64) -> Place {
         let Some(last) = self.last else {
             self.last = Some(id);
+            // What was before the first may still come late, or the counter be set back.
+            self.holes.extend(id.checked_sub(1).map(|before| (0, before)));
             return Place::Next;
         };
         if id > last {
@@ -255,7 +257,7 @@ impl Chain {
                 return Place::Next;
             }
             if self.holes.len() >= 1024 {
-                self.holes.remove(0);
+                self.holes.remove(1);
             }
             self.holes.push((last + 1, id - 1));
             return Place::After(last + 1, id - 1);
@@ -343,5 +345,8 @@ mod tests {
         assert_eq!(chain.take(9), Place::Late);
         assert_eq!(chain.take(9), Place::Repeated);
         assert_eq!(chain.take(11), Place::Next);
+        assert_eq!(chain.take(3), Place::Late);
+        assert_eq!(chain.take(3), Place::Repeated);
+        assert_eq!(chain.take(0), Place::Late);
     }
 }

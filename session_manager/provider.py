@@ -271,5 +271,10 @@ class Provider:
     def _on_timer(self) -> None:
         self._timer = None
         now = self._loop.time()
-        self._sweep(now)
-        self._do(self.session.tick(now))
+        try:
+            self._sweep(now)
+            self._do(self.session.tick(now))
+        finally:
+            # Whatever went wrong, time goes on.
+            if self._timer is None:
+                self._arm()

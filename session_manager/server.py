@@ -62,7 +62,7 @@ class IngestServer:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return port
 
-    async def stop(self, grace: float = 1.0) -> None:
+    async def stop(self, grace: float = 8.0) -> None:
         """Says NOT_SERVING, lets subscribers take what their rings still hold for `grace` seconds, and ends."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)

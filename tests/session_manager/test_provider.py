@@ -174,7 +174,7 @@ async def test_an_idle_stream_is_passed_on_at_once_and_a_busy_one_by_the_linger(
 
 
 def test_time_goes_on_after_many_events() -> None:
-    """On uvloop a timer that is due at once is no timer: repeated resyncs are all done in the end nonetheless."""
+    """On the loop that the process runs on, whose handles are not asyncio's, repeated resyncs are all done in the end."""
     uvloop.run(_many_resyncs())
 
 

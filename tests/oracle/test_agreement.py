@@ -77,6 +77,28 @@ def test_recordings_with_lines_lost_doubled_moved_and_cut(
     assert sum(kernel.counters()["rejected"].values()) == broken
 
 
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("venue", MADE)
+def test_made_captures_with_lines_lost_doubled_and_exchanged(tmp_path: Path, venue: str, seed: int) -> None:
+    """Definitions that come late, trades before the first one seen, books without a beginning: by the venue's rules."""
+    chance = random.Random(f"{venue} {seed}")
+    said = capture(venue, MADE[venue]())
+    for _ in range(3):
+        one, two = chance.randrange(1, len(said)), chance.randrange(1, len(said))
+        fate = chance.random()
+        if fate < 0.4:
+            del said[one]
+        elif fate < 0.7:
+            said.insert(two, said[one])
+        else:
+            said[one], said[two] = said[two], said[one]
+    path = write(tmp_path / "harmed.jsonl.zst", said)
+    wanted = expected(venue, path)
+    data, kernel = published(venue, path)
+    assert disagreement(data, wanted) == ""
+    assert kernel.counters()["rejected"] == {}
+
+
 def harm(said: list[Line], chance: random.Random) -> tuple[list[Line], int]:
     """A recording with some of its pushed lines lost, doubled, moved or cut short; how many were cut."""
     harmed: list[Line] = []

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import databento
 import pytest
 import zstandard
 
@@ -191,3 +192,18 @@ def test_deltas_that_waited_for_their_book_keep_their_own_origin(tmp_path: Path,
         "WHERE mbo.ts_recv IS DISTINCT FROM raw_payloads.ts_recv AND mbo.flags & 32 = 0",
     )
     assert wrong == [(0,)]
+
+
+@pytest.mark.filterwarnings("ignore::Warning")  # databento's own use of pandas
+def test_a_schema_of_a_day_opens_with_databento(tmp_path: Path, kraken: Path) -> None:
+    """Each schema has a file of its own, with its symbols, that the stock store takes as it is."""
+    store = fill(tmp_path / "store", "kraken", kraken, limit=200)
+    result = run_day(KRAKEN_DAY, store, tmp_path / "lake")
+    found = {}
+    for path in (tmp_path / "lake" / "dbn").rglob("*.dbn.zst"):
+        opened = databento.DBNStore.from_file(path)
+        frame = opened.to_df()
+        assert set(frame["symbol" if "symbol" in frame else "raw_symbol"]) == {"BTC/USD"}
+        found[str(opened.schema)] = len(frame)
+    assert set(found) == {"mbo", "definition"}
+    assert sum(found.values()) == result.records

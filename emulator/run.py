@@ -88,8 +88,11 @@ class Emulator:
         return served.venue.dialogue(query, served.source.channels)
 
     def _pace(self) -> float:
-        # Small slices keep bursts small; at high rates they would cost more than what is in them.
-        return 0.002 if self._options.rate < 200_000 else 0.004
+        """Seconds a slice of synthetic payloads spans: short, but with some payloads of every venue in it."""
+        rate = self._options.rate / max(len(self.venues), 1)
+        if rate >= 40_000:
+            return 0.004
+        return min(max(8 / rate, 0.002), 0.01) if rate else 0.002
 
     def _sent(self, connection: Connection, block: Block, now_ns: int) -> None:
         if not self._first_sent and connection.feed.started:
@@ -143,10 +146,12 @@ class Emulator:
         if not self._options.rate or not stages:
             return
         pacers = [Pacer(served, self._options.rate / len(stages)) for served in stages]
+        for pacer in pacers:
+            pacer.hold(time.time_ns())
         while True:
             now = time.monotonic()
             for pacer in pacers:
-                pacer.move(now, hold=self._over.is_set())
+                pacer.move(now, time.time_ns(), hold=self._over.is_set())
             # Not less than the loop's own grain of 1 ms, or it would spin.
             await asyncio.sleep(self._pace())
 
@@ -184,24 +189,23 @@ class Pacer:
         self._then = 0.0
         self._owed = 0.0
 
-    def move(self, now: float, hold: bool) -> None:
-        """Sets the stage's target for now."""
+    def hold(self, now_ns: int) -> None:
+        """From now on feeds go no further than `move` lets them."""
+        if isinstance(self._served.source, SynthSource):
+            self._served.source.stage.advance(0, now_ns)
+
+    def move(self, now: float, now_ns: int, hold: bool) -> None:
+        """Moves the stage on to the present."""
         source = self._served.source
         assert isinstance(source, SynthSource)
-        stage = source.stage
-        if stage.target is None:
-            stage.target = stage.position
         feeds = [c.feed for c in self._served.connections if isinstance(c.feed, SynthFeed) and c.feed.started]
-        if hold or not feeds:
-            self._then = now
-            return
-        load = stage.load(feeds)
-        if load:
-            self._owed += (now - self._then) * self._rate / load
-            whole = int(self._owed)
-            self._owed -= whole
-            stage.target += whole
+        load = 0.0 if hold else source.stage.load(feeds)
+        self._owed += (now - self._then) * self._rate / load if load else 0.0
         self._then = now
+        whole = int(self._owed)
+        if whole:
+            self._owed -= whole
+            source.stage.advance(whole, now_ns)
 
 
 def synthetic_channels(session: Session, venue: Emulation) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from emulator.reel import Block, Line, Reel
 from emulator.venue import Ask, Synth
 
 _FRAMES = 1024
+_TICKS = 10_000
+"""Slices of the past that are remembered at least."""
 
 
 @functools.cache
@@ -29,11 +32,33 @@ class Stage:
     shelf: Shelf
     position: int = 0
     """Furthest any feed has come; a new feed begins here, so that ids never go back."""
-    target: int | None = None
-    """How far feeds may go (at a rate); None: as far as their clients take them."""
 
     def __post_init__(self) -> None:
         self._reels: dict[frozenset[tuple[str, int]], Reel] = {}
+        self._targets: list[int] = []
+        self._times: list[int] = []
+
+    def advance(self, places: int, now_ns: int) -> None:
+        """At a rate: what happens in the next so many places happens now; feeds may go so far.
+
+        Without any call feeds go as far as their clients take them.
+        """
+        self._targets.append((self._targets[-1] if self._targets else self.position) + places)
+        self._times.append(now_ns)
+        if len(self._targets) > 2 * _TICKS:
+            del self._targets[:_TICKS]
+            del self._times[:_TICKS]
+
+    def slice(self, position: int, now_ns: int) -> tuple[int, int] | None:
+        """Up to which place a feed at `position` may go in one piece, and when that happens; None: no further yet.
+
+        Feeds that are at the same place are told the same, so that all of a venue's clients get the same messages; what
+        a client takes late carries the time at which it happened.
+        """
+        if not self._targets:
+            return position + self.synth.period, now_ns
+        tick = bisect.bisect_right(self._targets, position)
+        return (self._targets[tick], self._times[tick]) if tick < len(self._targets) else None
 
     def reel(self, wanted: dict[str, int]) -> Reel:
         """The compiled script of some channels with their depths."""
@@ -51,10 +76,8 @@ class Stage:
 
     def load(self, feeds: Iterable[SynthFeed]) -> float:
         """Messages of all these feeds' channels per place."""
-        wanted: dict[str, int] = {}
-        for feed in feeds:
-            wanted.update(feed.wanted)
-        return self.reel(wanted).count / self.synth.period if wanted else 0.0
+        wanted = {item for feed in feeds for item in feed.wanted.items()}
+        return sum(len(_lines(self.synth, channel, depth)) for channel, depth in wanted) / self.synth.period
 
 
 class SynthFeed:
@@ -70,6 +93,7 @@ class SynthFeed:
         self._awaited: set[str] = set()
         self._begin_ns = 0
         self._moving = False
+        self._fresh = True
         self._reel: Reel | None = None
         self.wanted: dict[str, int] = {}
         self.position = stage.position
@@ -101,7 +125,9 @@ class SynthFeed:
         if not self._moving and self._by_request(channel):
             self._awaited.add(channel)
         turn, place = self._where()
-        return self._stage.synth.opening(channel, depth, turn, place, now_ns)
+        begin = self._stage.synth.opening(channel, depth, turn, place, now_ns)
+        self._fresh = self._fresh and not begin
+        return begin
 
     def remove(self, channel: str) -> None:
         """Unsubscribes."""
@@ -120,6 +146,10 @@ class SynthFeed:
 
     def answer(self, ask: Ask, now_ns: int, behind: int = 0) -> bytes | None:
         """A REST answer as of this feed's place, or of `behind` places before."""
+        if self._fresh and self._stage.position > self.position:
+            # Nothing was told yet: the stream may as well begin at the present.
+            self.position = self._stage.position
+        self._fresh = False
         turn, place = divmod(max(self.position - behind, 0), self._stage.synth.period)
         return self._stage.synth.answer(ask, turn, place, now_ns)
 
@@ -130,20 +160,19 @@ class SynthFeed:
         if self._reel is None:
             self._reel = self._stage.reel(self.wanted)
         reel, period = self._reel, self._stage.synth.period
-        while True:
+        while (slice_ := self._stage.slice(self.position, now_ns)) is not None:
             turn, place = self._where()
-            end = period if self._stage.target is None else min(period, place + self._stage.target - self.position)
-            if end <= place:
-                return None
+            end = min(period, place + slice_[0] - self.position)
             first, last = (int(number) for number in np.searchsorted(reel.places, (place, end)))
             if last - first > _FRAMES:
                 last = self._whole(reel, first + _FRAMES)
                 end = int(reel.places[last])
             self._move(turn * period + end)
             if last > first:
-                return reel.play(turn, first, last, now_ns)
+                return reel.play(turn, first, last, slice_[1])
             if not reel.count:
-                return None
+                break
+        return None
 
     def _waits(self, now_ns: int) -> bool:
         if self._begin_ns and not self._awaited:
@@ -152,6 +181,7 @@ class SynthFeed:
             return True
         self._begin_ns = 0
         self._awaited.clear()
+        self._fresh = False
         return False
 
     @staticmethod

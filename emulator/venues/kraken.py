@@ -19,7 +19,8 @@ _LISTINGS = (
     Listing("SOL/USD", "SOL", "USD", 15_651, 1, 2, 1, 8, 1_500_000_000),
     Listing("LTC/USD", "LTC", "USD", 8_743, 1, 2, 1, 8, 1_200_000_000),
 )
-_DEPTHS = (10, 25, 100, 500, 1000)
+_USUAL_DEPTH = 10
+_DEPTHS = (_USUAL_DEPTH, 25, 100, 500, 1000)
 _PER_SYMBOL = ("book", "trade", "ticker", "ohlc")
 Pairs = list[tuple[str, str]]
 
@@ -106,7 +107,7 @@ class KrakenDialogue:
         ack = _say({"method": method, "result": {**result, "symbol": symbol}, "success": True, **tail})
         if method == "subscribe":
             self._subscribed[channel] = None
-            return [ack, Subscribe(channel, depth if kind == "book" else 0)]
+            return [ack, Subscribe(channel, depth if kind == "book" and depth != _USUAL_DEPTH else 0)]
         del self._subscribed[channel]
         return [Unsubscribe(channel), ack]
 
@@ -143,7 +144,7 @@ class KrakenSynth:
         if symbol is None:
             return []
         if kind == "book":
-            return _book_lines(channel, symbol, depth or 10)
+            return _book_lines(channel, symbol, depth or _USUAL_DEPTH)
         writer = {"trade": _trade, "ticker": _ticker}.get(kind)
         lines: list[Line] = []
         for event in symbol.events if writer else ():
@@ -168,7 +169,7 @@ class KrakenSynth:
         if kind != "book":
             return []
         ladder, _ = symbol.published(place)
-        sides = _view(symbol.listing, ladder, depth or 10)
+        sides = _view(symbol.listing, ladder, depth or _USUAL_DEPTH)
         return [_book_text(name, "snapshot", sides, sides, _iso(now_ns)).encode()]
 
     def answer(self, ask: Ask, turn: int, place: int, now_ns: int) -> bytes | None:

@@ -237,3 +237,17 @@ async def test_slow_client_gets_everything_later() -> None:
         await slow.until(lambda: len(slow.frames) > held + 10_000)
         numbers = [int(message["data"]["t"]) for message in slow.messages()[1:]]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+async def test_two_clients_at_a_rate_see_the_same_market() -> None:
+    """What two connections get of the same place is the same to the byte, times included."""
+    async with running(Options(("binance_spot",), rate=4_000)) as emulator:
+        message = subscribe("binance_spot", ["btcusdt@trade"])
+        first = await emulator.connect("binance_spot", *message)
+        await first.enough(50)
+        second = await emulator.connect("binance_spot", *message)
+        await second.enough(500)
+        both = [{json.loads(frame)["data"]["t"]: frame for frame in one.frames[1:]} for one in (first, second)]
+    common = both[0].keys() & both[1].keys()
+    assert len(common) > 400
+    assert all(both[0][number] == both[1][number] for number in common)

@@ -166,7 +166,7 @@ class Subscriptions:
     @property
     def watching(self) -> bool:
         """Whether the first data of some channel is of interest."""
-        return any(s.status is Status.ASKED or (s.fresh and s.status is Status.ACTIVE) for s in self.states.values())
+        return any(state.status is Status.ASKED for state in self.states.values()) or bool(self._without_snapshot())
 
     def tick(self, now: float) -> None:
         """Second tries, and snapshots of channels that are granted but have nothing to say."""

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -30,8 +31,8 @@ def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser.add_argument("--channels", type=Path, help='a JSON file {"venue": ["channel id", …]}')
     parser.add_argument("--symbols", action="append", default=[], help="venue:S1,S2; may be given several times")
     parser.add_argument("--listen", default="127.0.0.1:0", help="host:port of the gRPC server")
-    parser.add_argument("--ring-bytes", type=int, default=settings.ring_bytes)
-    parser.add_argument("--linger-us", type=int, default=settings.linger_us)
+    parser.add_argument("--ring-bytes", type=int, default=settings.ring_bytes, help="kept for each provider")
+    parser.add_argument("--linger-us", type=int, default=settings.linger_us, help="how long a busy batch may grow")
     return parser
 
 
@@ -72,7 +73,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             venue=name,
             provider=venues.provider(name),
             instance=arguments.instance,
-            epoch=_epoch(),
+            epoch=time.time_ns(),
             ring_bytes=arguments.ring_bytes,
             linger=arguments.linger_us / 1e6,
             endpoint_base=arguments.endpoint_base,
@@ -90,12 +91,6 @@ async def _serve(arguments: argparse.Namespace) -> None:
         await stop.wait()
         await asyncio.gather(*(provider.stop() for provider in providers.values()))
         await server.stop()
-
-
-def _epoch() -> int:
-    import time
-
-    return time.time_ns()
 
 
 def main() -> int:

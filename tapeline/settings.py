@@ -101,7 +101,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
         "recordings": Option("RECORDINGS", "", "a path", "Captures for tests, benchmarks and `make run`.", _path),
         "instances": Option(
             "INSTANCES", "PRIMARY", "PRIMARY, REPLICA or PRIMARY,REPLICA", "The stream instances that `tapeline up` runs.", _instances),
-        "ring_bytes": Option("RING_BYTES", str(256 * _MIB), _BYTES, "How many bytes of encoded batches a session manager keeps for subscribers that are behind.", _read_bytes),
+        "ring_bytes": Option("RING_BYTES", str(256 * _MIB), _BYTES, "How many bytes of encoded batches a session manager keeps, for each provider, for subscribers that are behind.", _read_bytes),
         "linger_us": Option(
             "LINGER_US", "1000", "an integer, 0 to 1000000", "How long, in µs, a busy session manager lets a batch grow.", _integer(0, 1_000_000)),
         "publish_buffer_bytes": Option("PUBLISH_BUFFER_BYTES", str(64 * _MIB), _BYTES, "How many bytes a normalizer keeps while Redis is away, before it drops the oldest, counted.", _read_bytes),

@@ -182,8 +182,7 @@ class VenueSession:
         self._finish_requests(now)
         actions = self._out[:]
         self._out.clear()
-        for line in self.lines:
-            self._by_connection[line.connection] = line
+        self._by_connection = {line.connection: line for line in self.lines}
         return actions
 
     def _open_lines(self, now: float) -> None:

@@ -16,10 +16,11 @@ from batch_processor.window import Cut, Cutter, GapRecord, Window
 from tapeline.errors import AwayError, LostError, RefusedError, TapelineError
 from tapeline.process import Backoff, cancel, first_of
 from tapeline.stream import Position, StreamClient
-from tapeline.telemetry import Level, event
+from tapeline.telemetry import Level, count, event
 
 SUBSCRIBER = "batch_processor"
 _STOP_SECONDS = 15.0
+_TELL_SECONDS = 5.0
 
 _Answer = TypeVar("_Answer")
 
@@ -47,6 +48,7 @@ class Collector:
         self._limits = limits
         self._cuts: asyncio.Queue[Cut] = asyncio.Queue()
         self._waiting_bytes = 0
+        self._told_behind = -_TELL_SECONDS
         self._room = asyncio.Event()
         self._room.set()
         self._cutter: Cutter | None = None
@@ -113,8 +115,15 @@ class Collector:
         self._queue(cutter.take(found))
         if self._waiting_bytes + cutter.open_bytes >= self._limits.buffer_bytes:
             if self._room.is_set():
-                event("store_behind", Level.WARNING, provider=self._provider, buffered_bytes=self._waiting_bytes)
+                self._tell_behind()
             self._room.clear()
+
+    def _tell_behind(self) -> None:
+        count("store_behind", provider=self._provider)
+        now = asyncio.get_running_loop().time()
+        if now - self._told_behind > _TELL_SECONDS:
+            self._told_behind = now
+            event("waiting_for_store", Level.WARNING, provider=self._provider, buffered_bytes=self._waiting_bytes)
 
     def _queue(self, cuts: list[Cut]) -> None:
         for cut in cuts:

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from select import select
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ MODES = {"batches": 1_000_000, "arrays": 1_000_000, "objects": 500_000}
 """By mode: records of a run. `batches` takes what each socket read brought; `arrays` item by item, as numpy; `objects` as databento's."""
 
 _TURN = 512
+_PIECE = 1 << 18
 _SECONDS = 60.0
 
 
@@ -51,13 +53,13 @@ def measure_sdk(materials: list[Material]) -> list[Figure]:
         ]
 
 
-def _commands(material: Material, records: int) -> bytes:
-    """Redis commands that publish so many records, with receive times that rise."""
+def _commands(material: Material, records: int) -> tuple[bytes, int]:
+    """Redis commands that publish so many records, with receive times that rise; and their number."""
     venue = material.venue
     channels = list(dict.fromkeys(channel for channel, _, _ in material.payloads))
     router = Router(encode(subscribe.routing(venue.session, channels)), venue.provider, "PRIMARY", 1)
     kernel = Normalizer(encode(venue.meaning), venue.provider, "PRIMARY", "resp")
-    stamp, made = time.time_ns(), 0
+    stamp, made, commands = time.time_ns(), 0, 0
     out = bytearray()
     while made < records:
         for start in range(0, len(material.payloads), _TURN):
@@ -67,18 +69,19 @@ def _commands(material: Material, records: int) -> bytes:
             if (taken := router.take()) is not None:
                 output = kernel.normalize(taken[2])
                 made += output.records
+                commands += output.commands
                 out += output.data
-    return bytes(out)
+    return bytes(out), commands
 
 
-def _consume(mode: str, url: str, records: int, commands: bytes, folder: Path) -> float:
+def _consume(mode: str, url: str, records: int, commands: tuple[bytes, int], folder: Path) -> float:
     child = spawn(f"consumer-{mode}", "benchmarks.sdk", [mode, url, str(records)], folder)
     try:
         child.await_ready(30)
         place = urlsplit(url)
         with socket.create_connection((place.hostname or "127.0.0.1", place.port or 6379)) as link:
             link.settimeout(_SECONDS)
-            _publish(link, commands)
+            _publish(link, *commands)
         end = time.monotonic() + _SECONDS
         while child.done is None and not child.ended and time.monotonic() < end:
             time.sleep(0.05)
@@ -91,19 +94,15 @@ def _consume(mode: str, url: str, records: int, commands: bytes, folder: Path) -
         child.kill()
 
 
-def _publish(link: socket.socket, commands: bytes) -> None:
+def _publish(link: socket.socket, commands: bytes, replies: int) -> None:
     """Sends, and takes the replies, without which Redis would stop reading."""
     view = memoryview(commands)
-    for start in range(0, len(view), 1 << 18):
-        link.sendall(view[start : start + (1 << 18)])
-        link.setblocking(False)
-        try:
-            while link.recv(1 << 18):
-                pass
-        except BlockingIOError:
-            pass
-        finally:
-            link.settimeout(_SECONDS)
+    for start in range(0, len(view), _PIECE):
+        link.sendall(view[start : start + _PIECE])
+        while select([link], [], [], 0)[0]:
+            replies -= link.recv(_PIECE).count(b"\n")
+    while replies > 0:
+        replies -= link.recv(_PIECE).count(b"\n")
 
 
 async def _measured(mode: str, url: str, records: int) -> None:

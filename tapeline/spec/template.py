@@ -83,13 +83,15 @@ ABSENT = _ABSENT
 
 
 def text_of(value: object) -> str:
-    """A value as it stands in JSON, a string without its quotes."""
+    """A value as it stands in JSON, a string without its quotes; empty for `ABSENT`."""
+    if value is _ABSENT:
+        return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def number_of(value: object) -> int:
     """A request's number as it comes back, bare or as text; -1 for anything else."""
-    text = "" if value is _ABSENT else text_of(value)
+    text = text_of(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else -1
 
 

@@ -33,7 +33,7 @@ _FRAMES = st.one_of(st.binary(max_size=60), _VALUES.map(lambda value: json.dumps
 
 @pytest.mark.parametrize("venue", names())
 @given(frames=st.lists(_FRAMES, max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_frame_stops_the_session(venue: str, frames: list[bytes]) -> None:
     """Damage, nonsense and near-misses: the session answers each and can still be stopped."""
     desk = Desk(venue, for_symbols(Desk(venue, []).spec, []))
@@ -46,6 +46,14 @@ def test_no_frame_stops_the_session(venue: str, frames: list[bytes]) -> None:
     desk.take(desk.session.stop(desk.now))
     desk.wait(2.0)
     assert desk.session.stopped
+
+
+def test_an_error_without_a_reason_is_still_one() -> None:
+    """Found by the test above."""
+    desk = Desk("binance_spot", ["btcusdt@trade"])
+    desk.open()
+    assert desk.frame('{"error":{"code":null}}')
+    assert desk.reports("venue_error") == [{"rule": "error", "reason": ""}]
 
 
 def test_json_too_deep_to_read_is_unknown() -> None:

@@ -4,7 +4,7 @@ use super::out::Exact;
 use super::state::{EventKind, State};
 use super::values::{self, Reject};
 use super::Job;
-use crate::decimal::Dec;
+use crate::decimal::{Dec, Exactness};
 use crate::plan::{self, Place, Source};
 use crate::record::{self, Side, Statistic, F_TOB};
 use crate::spec::{LinkRule, StatValue};
@@ -171,10 +171,15 @@ impl State {
         Ok(())
     }
 
-    /// A quantity in lots that may be larger than a size, or negative.
-    fn quantity(&self, instrument: usize, number: Dec) -> Result<i64, Reject> {
+    /// A quantity in lots that may be larger than a size, or negative; one that is not a whole number of lots is counted.
+    fn quantity(&mut self, instrument: usize, number: Dec) -> Result<i64, Reject> {
         let (mantissa, decimals) = self.instruments.get(instrument).lot;
-        Ok(number.to_scale(decimals)?.0 / mantissa.max(1))
+        let (scaled, exactness) = number.to_scale(decimals)?;
+        let mantissa = mantissa.max(1);
+        if exactness == Exactness::Rounded || scaled % mantissa != 0 {
+            self.count_rounded();
+        }
+        Ok(scaled / mantissa)
     }
 
     /// One candle.

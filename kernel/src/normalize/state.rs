@@ -414,6 +414,11 @@ impl State {
         }
     }
 
+    /// Counts a number that had to be rounded and has no flag to say so.
+    pub fn count_rounded(&mut self) {
+        self.rounded += 1;
+    }
+
     /// A price as published, with the flag of one that is not exact.
     #[inline]
     pub fn price(&mut self, instrument: usize, price: Dec) -> Result<(i64, u8), Reject> {

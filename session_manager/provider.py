@@ -27,6 +27,7 @@ from session_manager.session.actions import (
     Send,
 )
 from session_manager.session.plan import plan
+from session_manager.session.subscriptions import Status
 from session_manager.session.venue import VenueSession
 from session_manager.socket import Socket, connect
 from tapeline.spec.encode import encode
@@ -111,10 +112,13 @@ class Provider:
     def stats(self) -> dict[str, object]:
         """What the stats line says of this provider."""
         lines = self.session.lines
+        statuses = [state.status for line in lines for state in line.subscriptions.states.values()]
         return {
             "payloads": self.payloads,
             "bytes": self.bytes,
             "connections_up": sum(line.up for line in lines),
+            "channels_active": statuses.count(Status.ACTIVE),
+            "channels_refused": statuses.count(Status.REFUSED),
             "reconnects": self.session.reconnects,
             "control_frames": self.control_frames,
             "unknown_frames": self.unknown_frames,

@@ -90,6 +90,7 @@ async def test_pings_are_echoed_and_count_as_life() -> None:
         await venue.clients[0].ping(b"1691")
         await until(lambda: venue.pongs)
         assert venue.pongs == [b"1691"]
+        assert (provider.stats()["channels_active"], provider.stats()["channels_refused"]) == (1, 0)
         assert provider.control_frames == 2
 
 

@@ -21,6 +21,8 @@ from tapeline.telemetry import Level, count, event
 SUBSCRIBER = "batch_processor"
 _STOP_SECONDS = 15.0
 _TELL_SECONDS = 5.0
+_WAITED_SECONDS = 0.0003
+_NAP_SECONDS = 0.025
 
 _Answer = TypeVar("_Answer")
 
@@ -92,16 +94,26 @@ class Collector:
         backoff = Backoff()
         while True:
             try:
-                async for response in self._client.subscribe(self._provider, SUBSCRIBER, cutter.position):
-                    backoff.reset()
-                    self._take(cutter, response)
-                    await self._room.wait()
+                await self._read(cutter, backoff)
                 reason = "stream ended"
             except (AwayError, LostError) as error:
                 reason = str(error)
             wait = backoff.next()
             event("stream_away", Level.WARNING, provider=self._provider, reason=reason, retry_seconds=round(wait, 3))
             await asyncio.sleep(wait)
+
+    async def _read(self, cutter: Cutter, backoff: Backoff) -> None:
+        clock = asyncio.get_running_loop().time
+        done = clock()
+        async for response in self._client.subscribe(self._provider, SUBSCRIBER, cutter.position):
+            waited = clock() - done
+            backoff.reset()
+            self._take(cutter, response)
+            await self._room.wait()
+            if waited > _WAITED_SECONDS:
+                # Nobody waits for us: what comes meanwhile is read in one go, at half the cost of waking up for each.
+                await asyncio.sleep(_NAP_SECONDS)
+            done = clock()
 
     def _take(self, cutter: Cutter, response: bytes) -> None:
         try:

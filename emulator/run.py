@@ -105,8 +105,9 @@ class Emulator:
         return {"payloads": self.ledger.payloads, "connections": connections, "venues": self.ledger.totals()}
 
     def channels(self) -> dict[str, list[str]]:
-        """Channel ids each venue can serve."""
-        return {name: list(served.source.channels) for name, served in self.venues.items()}
+        """Channel ids each venue can serve; none of one that has no capture."""
+        served = self.venues
+        return {name: list(served[name].source.channels) if name in served else [] for name in self._options.venues}
 
     async def start(self) -> int:
         """Opens the port and begins to pace; returns the port. Raises UsageError where it is taken."""

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from emulator.faults import Board, Target
 from emulator.feed import Feed, Shelf
 from emulator.http import HttpResponse
@@ -16,6 +19,7 @@ from emulator.synthfeed import Stage, SynthFeed
 from emulator.tape import UNKNOWN_CHANNEL, Answer, Tape
 from emulator.tapefeed import TapeFeed
 from emulator.venue import Ask, Asked, Emulation, Synth, TapeBook
+from tapeline import telemetry
 from tapeline.spec.session import Resync, Session
 from tapeline.spec.subscribe import channel
 
@@ -26,6 +30,9 @@ _HOLD = 20.0
 """How long a snapshot request waits for its place in the replay, in seconds."""
 _AHEAD_NS = 2_000_000_000
 """A captured later snapshot is worth waiting for if it is no further ahead on the tape."""
+
+_PROOF = 300
+"""So many checksums in a row prove a book."""
 
 
 class Source(Protocol):
@@ -92,12 +99,13 @@ class TapeSource:
         named = [name for name in tape.names if name != UNKNOWN_CHANNEL]
         self.channels = [*named, *(lists if any(a.asked is Asked.INSTRUMENTS for a in tape.answers) else [])]
         self._books: dict[str, tuple[int, TapeBook]] = {}
+        self._sound: dict[str, tuple[npt.NDArray[np.int64], list[bool]]] = {}
         self._waiting: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
         self._given: dict[tuple[int, str], int] = {}
 
     def feed(self) -> TapeFeed:
         """A replay from the beginning."""
-        return TapeFeed(self.tape, self._shelf, self._speed, self._snapshot, self._asked_for)
+        return TapeFeed(self.tape, self._shelf, self._speed, self._opening, self._asked_for)
 
     def _asked_for(self, channel: str) -> list[int]:
         return [a.place for a in self.tape.answers if a.asked is Asked.SNAPSHOT and self._belongs(a.symbol, channel)][
@@ -157,25 +165,61 @@ class TapeSource:
 
     def _snapshot(self, channel: str, place: int, now_ns: int) -> bytes | None:
         """The channel's book from all of the tape before a place."""
+        book = self._book(channel, place)
+        return book.snapshot(now_ns) if book else None
+
+    def _opening(self, channel: str, place: int, now_ns: int) -> tuple[bytes, int] | None:
+        """The snapshot a late subscription begins with, and the place from which frames follow it.
+
+        Where the capture lacks messages its own checksums say that the book is wrong: then it is that of the next place
+        from which on they hold again.
+        """
+        own, sound = self._soundness(channel)
+        first = int(np.searchsorted(own, place))
+        # A checksum covers the best levels only: deeper ones are right if it goes on to hold for a while.
+        wrong = [first - 1, *(n for n in range(max(first - 1, 0), len(own)) if not sound[n])]
+        proved = [n for n, then in zip(wrong, [*wrong[1:], len(own) + _PROOF], strict=True) if then - n > _PROOF]
+        after = proved[0] if proved and proved[0] < len(own) - 1 else first - 1
+        start = place if after < first else int(own[after]) + 1
+        body = self._snapshot(channel, start, now_ns)
+        return (body, start) if body is not None else None
+
+    def _soundness(self, channel: str) -> tuple[npt.NDArray[np.int64], list[bool]]:
+        """The places of a channel's frames, and whether the book is right after each."""
+        if channel not in self._sound:
+            book = self._venue.tape_book(channel) if self._venue else None
+            own = np.flatnonzero(self.tape.channels == self.tape.names.index(channel))
+            sound = [True] * len(own)
+            if book is not None and book.checked:
+                for number, place in enumerate(own.tolist()):
+                    self._play(book, channel, place, place + 1)
+                    sound[number] = book.sound
+            self._sound[channel] = (own, sound)
+        return self._sound[channel]
+
+    def _book(self, channel: str, place: int) -> TapeBook | None:
         at, book = self._books.get(channel, (0, None))
         if book is None or at > place:
             at, book = 0, self._venue.tape_book(channel) if self._venue else None
-        if book is None:
-            return None
-        self._play(book, channel, at, place)
-        self._books[channel] = (place, book)
-        return book.snapshot(now_ns)
+        if book is not None:
+            self._play(book, channel, at, place)
+            self._books[channel] = (place, book)
+        return book
 
     def _play(self, book: TapeBook, channel: str, start: int, end: int) -> None:
         index = self.tape.names.index(channel)
-        answers = [a for a in self.tape.answers if a.asked is Asked.SNAPSHOT and self._belongs(a.symbol, channel)]
-        answers = [a for a in answers if start <= a.place < end or (a.place == 0 and start == 0)]
-        for place in range(start, end):
-            for answer in answers:
-                if answer.place == place:
-                    book.take(answer.body)
-            if self.tape.channels[place] == index:
-                book.take(self.tape.payload(place))
+        places = (np.flatnonzero(self.tape.channels[start:end] == index) + start).tolist()
+        payloads = [(place, 1, self.tape.payload(place)) for place in places]
+        payloads += [
+            (answer.place, 0, answer.body)
+            for answer in self.tape.answers
+            if answer.asked is Asked.SNAPSHOT and start <= answer.place < end and self._belongs(answer.symbol, channel)
+        ]
+        for _, _, payload in sorted(payloads, key=lambda entry: entry[:2]):
+            try:
+                book.take(payload)
+            except (ValueError, KeyError, TypeError, IndexError, ArithmeticError):
+                telemetry.count("tape_book_passed_over", channel=channel)
 
     def _belongs(self, symbol: str, channel: str) -> bool:
         return self._venue is not None and fnmatchcase(channel, self._venue.book_channel(symbol))

@@ -18,7 +18,7 @@ _BYTES = 256 * 1024
 class TapeFeed:
     """A replay of a tape. `speed` 0 is as fast as the client takes it.
 
-    `opening` makes the snapshot that a late subscription begins with; `asked_for` tells the places of a channel's first
+    `opening` makes the snapshot that a late subscription begins with, and tells from which place on frames follow it; `asked_for` tells the places of a channel's first
     captured REST snapshot. At full speed the stream waits there for the client's question, so that both come in the
     capture's order.
 
@@ -30,12 +30,13 @@ class TapeFeed:
         tape: Tape,
         shelf: Shelf,
         speed: float,
-        opening: Callable[[str, int, int], bytes | None],
+        opening: Callable[[str, int, int], tuple[bytes, int] | None],
         asked_for: Callable[[str], list[int]],
     ) -> None:
         self._tape, self._shelf, self._speed, self._opening = tape, shelf, speed, opening
         self._asked_for = asked_for
         self._wanted = np.zeros(len(tape.names), bool)
+        self._from = np.zeros(len(tape.names), np.int64)
         self._own: npt.NDArray[np.int64] = np.array([], np.int64)
         self._next = 0
         self._started_ns = 0
@@ -58,7 +59,11 @@ class TapeFeed:
             if not self._started_ns:
                 self.gates.update(dict.fromkeys(self._asked_for(channel), 0))
         begin = self._opening(channel, self.place, now_ns) if late else None
-        return [begin] if begin is not None else []
+        if begin is None:
+            return []
+        self._from[self._tape.names.index(channel)] = begin[1]
+        self._want(channel, True)
+        return [begin[0]]
 
     def remove(self, channel: str) -> None:
         """Unsubscribes."""
@@ -69,7 +74,8 @@ class TapeFeed:
     def _want(self, channel: str, wanted: bool) -> None:
         self._wanted[self._tape.names.index(channel)] = wanted
         rest = self._tape.carriers[self.place :]
-        self._own = np.flatnonzero(self._wanted[rest]) + self.place
+        own = np.flatnonzero(self._wanted[rest]) + self.place
+        self._own = own[own >= self._from[self._tape.carriers[own]]]
         self._next = 0
 
     @property

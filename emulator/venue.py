@@ -82,6 +82,11 @@ class Ask(NamedTuple):
 class TapeBook(Protocol):
     """A book rebuilt from a capture's own messages, to answer what the capture does not hold."""
 
+    checked: bool
+    """Whether its messages carry checksums."""
+    sound: bool
+    """False while the capture's own checksum says that the book is not the venue's."""
+
     def take(self, payload: bytes) -> None:
         """A data frame of the channel, or a captured snapshot."""
         ...

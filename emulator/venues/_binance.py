@@ -211,6 +211,7 @@ class BinanceTapeBook:
         self._levels = Levels()
         self._last = 0
         self._based = False
+        self.checked, self.sound = False, True
 
     def take(self, payload: bytes) -> None:
         """A depthUpdate in its wrapper, or a REST body."""

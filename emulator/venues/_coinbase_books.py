@@ -26,6 +26,7 @@ class OrdersTapeBook:
     def __init__(self) -> None:
         self._orders: dict[str, tuple[str, str, str]] = {}
         self._sequence = -1
+        self.checked, self.sound = False, True
 
     def take(self, payload: bytes) -> None:
         """A message of the full channel, or a level 3 body."""
@@ -87,6 +88,7 @@ class Level2TapeBook:
     def __init__(self) -> None:
         self._levels = Levels()
         self._product = ""
+        self.checked, self.sound = False, True
 
     def take(self, payload: bytes) -> None:
         """A level2 frame."""

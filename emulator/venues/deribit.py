@@ -311,6 +311,7 @@ class DeribitTapeBook:
         self._channel = ""
         self._name = ""
         self._last = 0
+        self.checked, self.sound = False, True
 
     def take(self, payload: bytes) -> None:
         """A book push."""

@@ -285,6 +285,7 @@ class KrakenTapeBook:
         self._levels = Levels()
         self._depth = 0
         self._symbol = ""
+        self.checked, self.sound = True, True
 
     def take(self, payload: bytes) -> None:
         """A book frame."""
@@ -299,6 +300,7 @@ class KrakenTapeBook:
                     self._levels.set(side, level["price"], level["qty"])
             if self._depth:
                 self._levels.truncate(self._depth)
+            self.sound = checksum(self._levels.best(BID), self._levels.best(ASK)) == int(entry["checksum"])
 
     def snapshot(self, now_ns: int) -> bytes | None:
         """A snapshot frame of the book so far."""

@@ -179,6 +179,17 @@ async def test_captures_of_one_channel_follow_each_other(recordings: Path) -> No
         assert emulator.emulator.channels()["coinbase"] == ["full.BTC-USD"]
 
 
+async def test_venue_without_a_capture_has_no_channels(tmp_path: Path) -> None:
+    """In a folder that holds one venue's captures the others are named with nothing to serve."""
+    source = Path(__file__).parent.parent / "fixtures" / "captures" / "kraken.jsonl.zst"
+    (tmp_path / source.name).write_bytes(source.read_bytes())
+    async with running(Options(("kraken", "deribit"), captures=tmp_path, speed=0)) as emulator:
+        channels = emulator.emulator.channels()
+        assert channels["deribit"] == []
+        assert "book.BTC/USD" in channels["kraken"]
+        assert (await emulator.get("deribit/www.deribit.com/api/v2/public/get_instruments")).status_code == 404
+
+
 def test_unreadable_capture_is_one_clear_error(tmp_path: Path) -> None:
     """A cut or foreign file is refused with its name."""
     from emulator.run import Emulator
@@ -207,3 +218,28 @@ async def test_broken_frames_of_a_capture_are_replayed_too(tmp_path: Path) -> No
         assert client.frames.count(b"pong") == 1
         data = [line["d"] for line in lines if line["k"] == "recv"]
         assert [frame.decode() for frame in client.frames[1:]] == data[1:]
+
+
+async def test_resubscription_where_the_capture_lacks_a_message(recordings: Path, tmp_path: Path) -> None:
+    """The computed snapshot is one that the capture's own checksums confirm, so the book is right from there on."""
+    whole = list(read_capture(recordings / "kraken/btcusd_v2_20260802.jsonl.zst"))
+    books = [n for n, frame in enumerate(whole) if frame.data.startswith(b'{"channel":"book","type":"update"')]
+    lines = [{"t": f.ts, "k": f.kind.value, "c": "0", "d": f.data.decode(), "u": f.url} for f in whole]
+    del lines[books[290]]
+    path = tmp_path / "holed.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    asked: dict[str, Any] = {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
+    async with running(Options(("kraken",), capture=path, speed=40)) as emulator:
+        client = await emulator.connect("kraken", {"method": "subscribe", "params": asked})
+        await client.enough(294)
+        client.send({"method": "unsubscribe", "params": asked})
+        client.send({"method": "subscribe", "params": asked})
+        await client.until(lambda: sum(b'"type":"snapshot"' in frame for frame in client.frames) == 2)
+        again = max(n for n, frame in enumerate(client.frames) if b'"type":"snapshot"' in frame)
+        await client.enough(again + 200)
+        messages = client.messages()[again:]
+    checker = KrakenChecker(25)
+    for message in messages:
+        if message.get("channel") == "book":
+            checker.take(message)
+    assert checker.checked > 150

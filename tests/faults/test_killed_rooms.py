@@ -168,6 +168,7 @@ async def test_a_stopped_batch_processor_does_not_slow_the_hot_path(tmp_path: Pa
             assert collector.stats is frozen
         finally:
             collector.process.send_signal(signal.SIGCONT)
+        print(f"median delay in µs: {median(moving):.0f} moving, {median(stopped):.0f} stopped")
         # One process less on the same cores: it may well be quicker, but for noise never much slower.
         assert median(stopped) <= 3 * median(moving) + 20_000, (moving, stopped)
         last = await all_taken(rooms, manager, collector)

@@ -86,18 +86,24 @@ fn cut(text: &[u8], places: u8) -> &[u8] {
 }
 
 fn by_digits(text: &[u8]) -> Result<Option<u64>, NumberError> {
-    let places = match text.len() {
-        10 => 9,
-        13 => 6,
-        16 => 3,
-        19 => 0,
+    let unit = match text.len() {
+        10 => 1_000_000_000,
+        13 => 1_000_000,
+        16 => 1_000,
+        19 => 1,
         _ if text.iter().all(|&byte| byte == b'0') => return Ok(None),
         _ => return Err(NumberError::Syntax),
     };
-    if !text.iter().all(u8::is_ascii_digit) {
-        return Err(NumberError::Syntax);
+    let mut value = 0u64;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(NumberError::Syntax);
+        }
+        // Nineteen digits cannot run past a u64.
+        value = value * 10 + u64::from(digit);
     }
-    number(text, places)
+    Ok(value.checked_mul(unit).filter(|&nanos| nanos != 0))
 }
 
 /// `YYYY-MM-DDThh:mm:ss[.fraction](Z|±hh:mm)`; RFC 3339 also lets a space or lower case stand for `T` and `Z`.

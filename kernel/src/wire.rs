@@ -1,7 +1,7 @@
 //! Reads and writes the bytes of `proto/tapeline/ingest/v1` without copying a payload more than once.
 //!
 //! Written by hand because the hot path needs what generated code does not give: a batch that grows as frames arrive,
-//! and a view of one that allocates nothing per payload. `tests/kernel/test_wire_agrees_with_protobuf.py` holds it
+//! and a view of one that copies no payload. `tests/kernel/test_wire_agrees_with_protobuf.py` holds it
 //! against generated code.
 
 use std::fmt;
@@ -72,8 +72,7 @@ pub struct BatchView<'a> {
     pub first_sequence: u64,
     /// Name and schema of the channels that payloads name by index.
     pub channels: Vec<(&'a str, &'a str)>,
-    count: usize,
-    body: &'a [u8],
+    payloads: Vec<PayloadView<'a>>,
 }
 
 /// One payload of a batch.
@@ -123,16 +122,23 @@ impl<'a> Response<'a> {
 
 impl<'a> BatchView<'a> {
     fn parse(body: &'a [u8]) -> Result<Self, WireError> {
-        let mut batch =
-            Self { provider: "", instance: "", epoch: 0, first_sequence: 0, channels: Vec::new(), count: 0, body };
+        let mut batch = Self {
+            provider: "",
+            instance: "",
+            epoch: 0,
+            first_sequence: 0,
+            channels: Vec::new(),
+            payloads: Vec::with_capacity(body.len() / TYPICAL_PAYLOAD),
+        };
         // A payload may stand before the channel it names: protobuf fixes no order of fields.
         let mut channels_needed = 0u64;
         let mut fields = Fields::new(body);
         while let Some((number, value)) = fields.next()? {
             match (number, value) {
                 (6, Value::Bytes(payload)) => {
-                    channels_needed = channels_needed.max(u64::from(PayloadView::parse(payload)?.channel) + 1);
-                    batch.count += 1;
+                    let payload = PayloadView::parse(payload)?;
+                    channels_needed = channels_needed.max(u64::from(payload.channel) + 1);
+                    batch.payloads.push(payload);
                 }
                 (1, Value::Bytes(text)) => batch.provider = utf8(text)?,
                 (2, Value::Bytes(text)) => batch.instance = utf8(text)?,
@@ -146,59 +152,30 @@ impl<'a> BatchView<'a> {
             return Err(WireError::Channel);
         }
         // One more than the next sequence must fit too, for whoever counts on.
-        batch.first_sequence.checked_add(batch.count as u64 + 1).ok_or(WireError::Sequence)?;
+        batch.first_sequence.checked_add(batch.payloads.len() as u64 + 1).ok_or(WireError::Sequence)?;
         Ok(batch)
     }
 
     /// How many payloads the batch holds.
     pub fn len(&self) -> usize {
-        self.count
+        self.payloads.len()
     }
 
     /// Whether the batch holds no payload.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.payloads.is_empty()
     }
 
     /// The sequence of the last payload; one less than the first of an empty batch, 0 where that is 0.
     pub fn last_sequence(&self) -> u64 {
-        (self.first_sequence + self.count as u64).saturating_sub(1)
+        (self.first_sequence + self.payloads.len() as u64).saturating_sub(1)
     }
 
     /// The payloads, in order; their sequences count up from `first_sequence`.
-    pub fn payloads(&self) -> Payloads<'a> {
-        Payloads { fields: Fields::new(self.body), left: self.count }
+    pub fn payloads(&self) -> &[PayloadView<'a>] {
+        &self.payloads
     }
 }
-
-/// Iterates over a batch's payloads without allocating.
-#[derive(Debug, Clone)]
-pub struct Payloads<'a> {
-    fields: Fields<'a>,
-    left: usize,
-}
-
-impl<'a> Iterator for Payloads<'a> {
-    type Item = PayloadView<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<PayloadView<'a>> {
-        // `BatchView::parse` has been over these bytes, so an error cannot come; it would end the iteration.
-        while let Ok(Some((number, value))) = self.fields.next() {
-            if let (6, Value::Bytes(body)) = (number, value) {
-                self.left -= 1;
-                return PayloadView::parse(body).ok();
-            }
-        }
-        None
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl ExactSizeIterator for Payloads<'_> {}
 
 impl<'a> PayloadView<'a> {
     #[inline]
@@ -253,6 +230,9 @@ fn channel_view(body: &[u8]) -> Result<(&str, &str), WireError> {
 fn utf8(text: &[u8]) -> Result<&str, WireError> {
     std::str::from_utf8(text).map_err(|_| WireError::Text)
 }
+
+/// What a payload takes in a batch at the least, for a first guess at their number.
+const TYPICAL_PAYLOAD: usize = 128;
 
 /// How deep unknown groups may nest; the limit of protobuf's own readers.
 const MAX_DEPTH: u32 = 100;

@@ -7,7 +7,7 @@ mod scan;
 
 use std::fmt;
 
-use scan::{word, Scan, Stop};
+use scan::{Scan, Stop};
 
 /// What kind of JSON value a slot found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -95,18 +95,34 @@ pub enum Columns {
 /// The columns found in one row.
 pub type Row = [Value; 3];
 
-/// A key of an object, with its first eight bytes as one word, which decides nearly every comparison.
+/// A key of an object. Up to 13 bytes long it is known by what stands in the payload from its first quote to its colon, as
+/// one word: most objects are written without spaces, and then one comparison does for the quotes, the text and the colon.
 #[derive(Debug)]
 struct Key {
-    word: u64,
+    written: u128,
+    mask: u128,
+    length: usize,
     text: Box<[u8]>,
     node: u32,
 }
 
 impl Key {
-    #[inline]
-    fn is(&self, word: u64, text: &[u8]) -> bool {
-        self.word == word && self.text.len() == text.len() && (text.len() <= 8 || *self.text == *text)
+    fn new(text: &[u8], node: u32) -> Self {
+        let mut written = [0u8; 16];
+        let mut mask = [0u8; 16];
+        let length = text.len() + 3;
+        if length <= written.len() {
+            written[0] = b'"';
+            written[1..=text.len()].copy_from_slice(text);
+            written[text.len() + 1] = b'"';
+            written[text.len() + 2] = b':';
+            mask[..length].fill(0xff);
+        } else {
+            // No word is this under no mask.
+            written[0] = 1;
+        }
+        let (written, mask) = (u128::from_le_bytes(written), u128::from_le_bytes(mask));
+        Self { written, mask, length, text: text.into(), node }
     }
 }
 
@@ -184,10 +200,8 @@ impl Tree {
                 Err(_) => match self.nodes[at].keys.iter().find(|known| *known.text == *piece.as_bytes()) {
                     Some(known) => known.node as usize,
                     None => {
-                        let text = piece.as_bytes();
                         let node = self.grow();
-                        let key = Key { word: word(text, 0, text.len()), text: text.into(), node: node as u32 };
-                        self.nodes[at].keys.push(key);
+                        self.nodes[at].keys.push(Key::new(piece.as_bytes(), node as u32));
                         node
                     }
                 },

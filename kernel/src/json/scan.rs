@@ -61,14 +61,8 @@ impl<'a> Scan<'a> {
             return Ok(Kind::Object);
         }
         loop {
-            let start = self.at + 1;
-            self.string()?;
-            let end = self.at - 1;
-            self.colon()?;
-            let text = self.b.get(start..end).unwrap_or_default();
-            let word = word(self.b, start, end - start);
-            match here.keys.iter().find(|key| key.is(word, text)) {
-                Some(key) => self.value(key.node, depth + 1)?,
+            match self.key(here)? {
+                Some(node) => self.value(node, depth + 1)?,
                 None => {
                     self.skip(depth + 1)?;
                 }
@@ -77,6 +71,25 @@ impl<'a> Scan<'a> {
                 return Ok(Kind::Object);
             }
         }
+    }
+
+    /// Takes a key and its colon, and gives the node it leads to.
+    #[inline]
+    fn key(&mut self, here: &'a Node) -> Result<Option<u32>, JsonError> {
+        if let Some(ahead) = self.b.get(self.at..).and_then(|ahead| ahead.first_chunk::<16>()) {
+            let ahead = u128::from_le_bytes(*ahead);
+            if let Some(key) = here.keys.iter().find(|key| ahead & key.mask == key.written) {
+                self.at += key.length;
+                self.space();
+                return Ok(Some(key.node));
+            }
+        }
+        let start = self.at + 1;
+        self.string()?;
+        let end = self.at - 1;
+        self.colon()?;
+        let text = self.b.get(start..end).unwrap_or_default();
+        Ok(here.keys.iter().find(|key| *key.text == *text).map(|key| key.node))
     }
 
     fn array(&mut self, here: &'a Node, depth: u32) -> Result<Kind, Stop> {
@@ -197,17 +210,4 @@ impl<'a> Scan<'a> {
             }
         }
     }
-}
-
-/// Up to eight bytes from `start` on as one word; the same bytes, the same word.
-#[inline]
-pub fn word(b: &[u8], start: usize, length: usize) -> u64 {
-    if let Some(chunk) = b.get(start..start + 8) {
-        let mut bytes = [0u8; 8];
-        bytes.copy_from_slice(chunk);
-        let cut = 64 - 8 * length.min(8) as u32;
-        return if length == 0 { 0 } else { u64::from_le_bytes(bytes) << cut >> cut };
-    }
-    let text = b.get(start..start + length.min(8)).unwrap_or_default();
-    text.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

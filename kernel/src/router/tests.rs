@@ -24,7 +24,7 @@ fn channels(router: &mut Router, frames: &[&str]) -> Vec<Option<String>> {
     let taken: Vec<bool> = frames.iter().map(|frame| router.push(0, 1, frame.as_bytes()).is_some()).collect();
     let bytes = router.take(|head, body| [head, body].concat()).map_or(Vec::new(), |(_, _, bytes)| bytes);
     let Ok(Response::Batch(batch)) = Response::parse(&bytes) else { return vec![None; frames.len()] };
-    let mut payloads = batch.payloads();
+    let mut payloads = batch.payloads().iter();
     let name = |taken| {
         let payload = if taken { payloads.next() } else { None };
         payload.map(|payload| batch.channels[payload.channel as usize].0.to_owned())

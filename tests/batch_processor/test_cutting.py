@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from hypothesis import given
 from hypothesis import strategies as st
+from tapeline_kernel import BatchError
 
 from batch_processor.split import split
 from batch_processor.window import Cut, Cutter, GapRecord, Window
@@ -140,3 +143,16 @@ def test_the_kernel_splits_as_plain_python_does(
     for position in (None, Position(EPOCH, after), Position(EPOCH, first + 2), Position(EPOCH + 1, first + 2)):
         assert split(response, position, span) == split_in_python(response, position, span)
     assert split(gap(EPOCH, first, after), None, span) == split_in_python(gap(EPOCH, first, after), None, span)
+
+
+@given(st.lists(any_payload, max_size=5), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4), st.integers(0, 400))  # fmt: skip
+def test_broken_bytes_are_an_error_or_other_rows_never_a_crash(
+    rows: list[tuple[str, str, int, bytes]], changes: list[tuple[int, int]], cut: int
+) -> None:
+    """Whatever comes in place of a batch."""
+    response = bytearray(batch(EPOCH, 1, rows)[: cut or None])
+    for place, value in changes:
+        if place < len(response):
+            response[place] = value
+    with suppress(BatchError):
+        split(bytes(response), None, SPAN)

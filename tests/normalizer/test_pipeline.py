@@ -180,6 +180,33 @@ async def test_a_new_epoch_starts_from_one(redis_url: str, ear: Ear) -> None:
     assert await cursor(redis_url) == f"{new}:30"
 
 
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_restart_into_a_new_epoch_is_not_silent(redis_url: str, ear: Ear, clean: bool) -> None:
+    """Both ends restarted: the cursor is of an epoch that is gone, so all of the new one is published."""
+    new = EPOCH + 10**12
+    async with StreamServer(trades(1, 40)) as server:
+        async with normalizing(server, redis_url, flush_seconds=0.05 if clean else 60, clean=clean) as first:
+            await until(lambda: first.stats()["published_position"] == f"{EPOCH}:40")
+        server.responses[:] = [gap(EPOCH, 41, 0, PROVIDER), *trades(1, 30, epoch=new, more=40)]
+        async with normalizing(server, redis_url) as second:
+            await until(lambda: second.stats()["published_position"] == f"{new}:30")
+            await until(lambda: len(ear.ids) >= 70)
+    assert ear.ids == list(range(1, 71))
+    assert await cursor(redis_url) == f"{new}:30"
+
+
+async def test_a_checkpoint_that_fell_out_of_the_ring_loses_only_what_fell(redis_url: str, ear: Ear) -> None:
+    """What lies between checkpoint and ring is told as lost; what the ring holds beyond the cursor is published."""
+    async with StreamServer(trades(1, 40)) as server:
+        async with normalizing(server, redis_url) as first:
+            await until(lambda: first.stats()["published_position"] == f"{EPOCH}:40")
+        server.responses[:] = [gap(EPOCH, 41, 60, PROVIDER), *trades(61, 90)]
+        async with normalizing(server, redis_url) as second:
+            await until(lambda: second.stats()["published_position"] == f"{EPOCH}:90")
+            await until(lambda: len(ear.ids) >= 70)
+    assert ear.ids == [*range(1, 41), *range(61, 91)]
+
+
 async def test_a_rejected_payload_is_a_dead_letter_and_costs_nothing_else(
     redis_url: str, ear: Ear, capsys: pytest.CaptureFixture[str]
 ) -> None:

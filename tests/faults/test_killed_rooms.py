@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections import defaultdict
@@ -14,6 +15,7 @@ import pytest
 
 from tapeline.cli.up.children import Child
 from tapeline.consumer import Consumer, Hole
+from tapeline.objectstore import open_store
 from tests.support.rooms import Rooms, until
 from tests.support.stored import assert_complete, published_from, stored_payloads
 
@@ -225,3 +227,28 @@ async def test_without_redis_the_cold_path_goes_on_and_the_normalizer_recovers(t
         await until(lambda: sequence(rooms.told(normalizer, VENUE)["published_position"]) >= last)
         collector.stop()
         assert_all_stored(rooms, collector, last)
+
+
+async def test_who_falls_out_of_the_ring_records_exactly_what_is_missing(tmp_path: Path) -> None:
+    """Stopped for longer than a small ring reaches: stored and recorded as gap together are every sequence, once."""
+    async with Rooms(tmp_path, VENUE) as rooms:
+        _, manager = await rooms.start_source("--rate", RATE, "--seconds", "8", ring_bytes=2_000_000)
+        collector = await rooms.start_batch_processor("--threshold-seconds", "0.5")
+        await until(lambda: int(rooms.told(collector, VENUE).get("payloads", 0)) > 10_000)
+        collector.process.send_signal(signal.SIGSTOP)
+        try:
+            frozen = sequence(rooms.told(collector, VENUE)["position"])
+            await until(lambda: int(rooms.told(manager, VENUE)["last_sequence"]) > frozen + 100_000)
+        finally:
+            collector.process.send_signal(signal.SIGCONT)
+        last = await all_taken(rooms, manager, collector)
+        collector.stop()
+        told = rooms.told(collector, VENUE)
+        assert sequence(told["position"]) >= last
+        store = open_store(str(rooms.store))
+        gaps = [json.loads(store.get(key)) for key in store.list("gaps/")]
+        missing = [number for gap in gaps for number in range(gap["first"], gap["last"] + 1)]
+        assert told["gaps"] == len(gaps) >= 1
+        assert len(missing) > 10_000
+        stored = [one.sequence for one in stored_payloads(rooms.store, VENUE.upper())]
+        assert sorted(stored + missing) == list(range(1, sequence(told["position"]) + 1))

@@ -109,7 +109,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
             "FLUSH_SECONDS", "1", "a number, 0.01 to 3600", "How often, in seconds, a normalizer refreshes late-join keys and its checkpoint.", _seconds(0.01, 3600)),
         "threshold_seconds": Option(
             "THRESHOLD_SECONDS", "60", "a number, 0.1 to 86400", "How many seconds of payload time go into one raw object.", _seconds(0.1, 86_400)),
-        "partition_max_bytes": Option("PARTITION_MAX_BYTES", str(64 * _MIB), _BYTES, "How many bytes of rows, before gzip, go into one raw object at most.", _read_bytes),
+        "partition_max_bytes": Option("PARTITION_MAX_BYTES", str(64 * _MIB), _BYTES, "How many bytes of rows, before gzip, a provider's raw objects hold together at most before all of them are cut.", _read_bytes),
         "log_level": Option("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR", "The lowest level that is written on stderr.", _level),
     }
 )  # fmt: skip

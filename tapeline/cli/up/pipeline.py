@@ -88,11 +88,6 @@ class Pipeline:
             self._quiet = (moving, now)
         return now - self._quiet[1] >= _QUIET_SECONDS
 
-    @property
-    def quiet_since(self) -> float:
-        """Since when nothing has moved, in seconds, monotonic."""
-        return self._quiet[1]
-
     def drain(self) -> None:
         """Waits until all that was sent has arrived."""
         end = time.monotonic() + _DRAIN_SECONDS

@@ -50,6 +50,7 @@ class Report:
     holes: dict[str, int]
     repeats: int
     seconds: float
+    """From the first to the last message received."""
     tables: dict[str, int] = field(default_factory=dict)
     problem: str = ""
     """Why there are no tables."""
@@ -73,7 +74,6 @@ class Observed:
     normalizers: dict[str, dict[str, Any]]
     """By instance: the normalizer's last statistics."""
     cpu_seconds: dict[str, float]
-    seconds: float
 
 
 def make_report(seen: Observed) -> Report:
@@ -95,7 +95,7 @@ def make_report(seen: Observed) -> Report:
         venues=parts,
         holes=dict(seen.verifier.get("holes", {})),
         repeats=int(seen.verifier.get("repeats", 0)),
-        seconds=round(seen.seconds, 3),
+        seconds=round(float(seen.verifier.get("seconds", 0.0)), 3),
     )
 
 

@@ -27,9 +27,8 @@ def run_plan(plan: Plan, tick: Tick, *, tables: bool) -> Report:
         started = time.monotonic()
         _watch(pipeline, started, tick)
         pipeline.drain()
-        seconds = pipeline.quiet_since - started
         pipeline.stop()
-        report = make_report(_observed(pipeline, seconds))
+        report = make_report(_observed(pipeline))
         return _with_tables(report, pipeline, began_ns) if tables else report
 
 
@@ -73,7 +72,7 @@ def told(pipeline: Pipeline, instance: str) -> dict[str, Any]:
     return child.stats if child is not None else {}
 
 
-def _observed(pipeline: Pipeline, seconds: float) -> Observed:
+def _observed(pipeline: Pipeline) -> Observed:
     plan = pipeline.plan
     return Observed(
         venues=plan.venues,
@@ -83,5 +82,4 @@ def _observed(pipeline: Pipeline, seconds: float) -> Observed:
         verifier=(pipeline.verifier.done if pipeline.verifier is not None else None) or {},
         normalizers={instance: told(pipeline, instance) for instance in plan.instances},
         cpu_seconds=_cpu_seconds(pipeline),
-        seconds=seconds,
     )

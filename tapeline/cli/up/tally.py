@@ -6,10 +6,10 @@ A payload is known by its `ts_recv`: its records share it, no other's have it, a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from struct import Struct
 from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from tapeline.channels import ChannelName
 from tapeline.cli.up.histogram import Histogram
@@ -19,9 +19,10 @@ _TS_EVENT = 8
 _MILLISECOND = 1_000_000
 _F_SNAPSHOT = 0x20
 _MBO_FLAGS = 36
-_FEW = 12
-_SETTLE = 4096
-_word = Struct("<q").unpack_from
+_MOST_BYTES = 8 << 20
+
+Stamps = npt.NDArray[np.int64]
+Words = npt.NDArray[np.int64]
 
 _LAYOUT: dict[Schema, tuple[int, int]] = {
     Schema.MBO: (56, 40),
@@ -67,24 +68,15 @@ class StreamTally:
     """From the venue's sending to the consumer; only of venues that tell microseconds."""
     exact_clock: bool = False
     records: int = 0
-    lags: list[int] = field(default_factory=list)
-    delays: list[int] = field(default_factory=list)
-    """Single ones of both, in ns, not yet in their histograms."""
 
-    def sent(self, event: int, now_ns: int) -> None:
-        """Notes when the venue says it sent something."""
+    def delays(self, events: Stamps, stamps: Stamps, times: Stamps) -> None:
+        """Notes payloads by when the venue says it sent them, when we received them, and when they came; ns."""
+        self.lag.add(times - stamps)
+        told = events != stamps
         if not self.exact_clock:
-            self.exact_clock = event % _MILLISECOND != 0
+            self.exact_clock = bool(np.any(events[told] % _MILLISECOND))
         if self.exact_clock:
-            self.delays.append(now_ns - event)
-
-    def settle(self, most: int = 0) -> None:
-        """Puts single delays into the histograms once there are more than `most`."""
-        if len(self.lags) > most:
-            self.lag.add(np.array(self.lags, dtype=np.int64))
-            self.end_to_end.add(np.array(self.delays, dtype=np.int64))
-            self.lags.clear()
-            self.delays.clear()
+            self.end_to_end.add(times[told] - events[told])
 
     def by_channel(self) -> dict[str, ChannelCounts]:
         """Counts by venue channel: a payload that is published in several schemas counts once."""
@@ -108,19 +100,49 @@ DEFINITIONS = "(definitions)"
 
 
 class _Channel:
-    """One published channel: where its counts go and how its records are read."""
+    """One published channel: what came of it and is not counted yet, and where its counts go."""
 
-    __slots__ = ("counted", "latest", "name", "place", "size", "stream", "tally")
+    __slots__ = ("counted", "name", "parts", "place", "size", "stream", "tally", "timely", "times")
 
     def __init__(self, name: ChannelName, stream: StreamTally) -> None:
+        # Held, so that no other name can take its place in memory.
         self.name = name
         self.stream = stream
         self.size, self.place = _LAYOUT.get(name.schema, (_BAR_BYTES, 0))
         self.counted = name.schema in _LAYOUT
-        self.latest = name.schema not in (Schema.DEFINITION, Schema.STATUS)
+        self.timely = name.schema not in (Schema.DEFINITION, Schema.STATUS)
         """Whether a record's delay says anything: a definition may be told again."""
         listed = DEFINITIONS if name.schema is Schema.DEFINITION else name.channel
         self.tally = stream.channels.setdefault((listed, name.schema.value), ChannelTally())
+        self.parts: list[bytes] = []
+        self.times: list[int] = []
+
+    def settle(self) -> None:
+        """Counts what has come since the last time."""
+        if not self.parts:
+            return
+        words = np.frombuffer(b"".join(self.parts), dtype="<i8").reshape(-1, self.size // 8)
+        lengths = [len(part) // self.size for part in self.parts]
+        self.tally.records += len(words)
+        self.stream.records += len(words)
+        if self.counted:
+            self._count(words, np.repeat(np.array(self.times, dtype=np.int64), lengths))
+        self.parts.clear()
+        self.times.clear()
+
+    def _count(self, words: Words, times: Stamps) -> None:
+        tally, stamps = self.tally, words[:, self.place // 8]
+        starts = np.empty(len(stamps), dtype=np.bool_)
+        starts[0] = stamps[0] != tally.last
+        np.not_equal(stamps[1:], stamps[:-1], out=starts[1:])
+        fresh = stamps[starts]
+        tally.payloads += len(fresh)
+        tally.last = int(stamps[-1])
+        if self.name.schema is Schema.MBO:
+            flags = words[starts, _MBO_FLAGS // 8] >> 8 * (_MBO_FLAGS % 8)
+            tally.snapshots += int(np.count_nonzero(flags & _F_SNAPSHOT))
+        if self.timely:
+            self.stream.delays(words[starts, _TS_EVENT // 8], fresh, times[starts])
 
 
 class Tally:
@@ -128,66 +150,33 @@ class Tally:
 
     def __init__(self) -> None:
         self.streams: dict[tuple[str, str], StreamTally] = {}
+        self.first_ns = 0
+        self.last_ns = 0
+        """When the first and the last market data came."""
         # By identity: the consumer gives the same name for each message of a channel, and hashing one costs more than
-        # all the rest. The channel holds the name, so that no other can take its place.
+        # all the rest.
         self._channels: dict[int, _Channel] = {}
+        self._bytes = 0
 
     def take(self, name: ChannelName, data: bytes, now_ns: int) -> None:
-        """Counts one Redis message: whole records of one channel."""
+        """Takes one Redis message: whole records of one channel. Counted at the next `settle`."""
         channel = self._channels.get(id(name)) or self._meet(name)
-        records = len(data) // channel.size
-        channel.stream.records += records
-        channel.tally.records += records
-        if not channel.counted:
-            return
-        if records <= _FEW:
-            _take_few(channel, data, now_ns)
-        else:
-            _take_many(channel, data, now_ns)
+        channel.parts.append(data)
+        channel.times.append(now_ns)
+        if channel.timely:
+            self.first_ns = self.first_ns or now_ns
+            self.last_ns = now_ns
+        self._bytes += len(data)
+        if self._bytes > _MOST_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Counts all that was taken, many messages at once."""
+        for channel in self._channels.values():
+            channel.settle()
+        self._bytes = 0
 
     def _meet(self, name: ChannelName) -> _Channel:
         stream = self.streams.setdefault((name.provider, name.instance), StreamTally())
         channel = self._channels[id(name)] = _Channel(name, stream)
         return channel
-
-
-def _take_few(channel: _Channel, data: bytes, now_ns: int) -> None:
-    """Record by record, which for a few is quicker than numpy."""
-    tally, stream, place = channel.tally, channel.stream, channel.place
-    for at in range(0, len(data), channel.size):
-        (stamp,) = _word(data, at + place)
-        if stamp == tally.last:
-            continue
-        tally.last = stamp
-        tally.payloads += 1
-        if channel.name.schema is Schema.MBO and data[at + _MBO_FLAGS] & _F_SNAPSHOT:
-            tally.snapshots += 1
-        if channel.latest:
-            stream.lags.append(now_ns - stamp)
-            (event,) = _word(data, at + _TS_EVENT)
-            if event != stamp:
-                stream.sent(event, now_ns)
-    stream.settle(_SETTLE)
-
-
-def _take_many(channel: _Channel, data: bytes, now_ns: int) -> None:
-    tally, stream = channel.tally, channel.stream
-    words = np.frombuffer(data, dtype="<i8").reshape(-1, channel.size // 8)
-    stamps = words[:, channel.place // 8]
-    starts = np.empty(len(stamps), dtype=np.bool_)
-    starts[0] = stamps[0] != tally.last
-    np.not_equal(stamps[1:], stamps[:-1], out=starts[1:])
-    fresh = stamps[starts]
-    tally.payloads += len(fresh)
-    tally.last = int(stamps[-1])
-    if channel.name.schema is Schema.MBO:
-        flags = words[starts, _MBO_FLAGS // 8] >> 8 * (_MBO_FLAGS % 8)
-        tally.snapshots += int(np.count_nonzero(flags & _F_SNAPSHOT))
-    if channel.latest:
-        stream.lag.add(now_ns - fresh)
-        events = words[starts, _TS_EVENT // 8]
-        known = events[events != fresh]
-        if len(known) and not stream.exact_clock:
-            stream.exact_clock = bool(np.any(known % _MILLISECOND))
-        if stream.exact_clock:
-            stream.end_to_end.add(now_ns - known)

@@ -39,8 +39,10 @@ class Verifier:
                 finally:
                     await cancel(task)
             counts = consumer.counts
+            self._tally.settle()
             done(
                 streams={key: _account(stream) for key, stream in self._named().items()},
+                seconds=(self._tally.last_ns - self._tally.first_ns) / 1e9,
                 holes=dict(self._holes),
                 repeats=counts.repeats,
                 malformed=counts.malformed,
@@ -61,18 +63,17 @@ class Verifier:
         return {f"{provider}.{instance}": stream for (provider, instance), stream in self._tally.streams.items()}
 
     def _stats(self) -> dict[str, object]:
+        self._tally.settle()
         return {"streams": {key: _moment(stream) for key, stream in self._named().items()}}
 
 
 def _moment(stream: StreamTally) -> dict[str, object]:
-    stream.settle()
     lag = stream.lag.drain()
     stream.lag_total.merge(lag)
     return {"payloads": stream.payloads, "records": stream.records, "lag": lag.summary()}
 
 
 def _account(stream: StreamTally) -> dict[str, object]:
-    stream.settle()
     stream.lag_total.merge(stream.lag.drain())
     return {
         "channels": stream.by_channel(),

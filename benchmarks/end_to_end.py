@@ -18,8 +18,8 @@ STEPS = (100_000, 150_000, 200_000, 250_000, 300_000, 350_000, 400_000, 450_000,
 """Rates tried one after another until one does not hold."""
 
 _SECONDS = 8.0
-_SEARCH_SECONDS = 5.0
-_KEPT_UP = 0.95
+_SEARCH_SECONDS = 6.0
+_KEPT_UP = 0.85
 _P99_US = 500_000
 
 
@@ -94,6 +94,11 @@ def _median(rate: int, reports: list[Report]) -> Level:
         },
         runs=len(reports),
     )
+
+
+def _spent(report: Report, name: str) -> float:
+    """CPU-seconds of a process from the first payload on."""
+    return max(0.0, report.cpu_seconds[name] - report.startup_cpu_seconds.get(name, 0.0))
 
 
 def _plan(rate: int, seconds: float, home: Path) -> Plan:

@@ -161,6 +161,7 @@ def observed(received: int, told: dict[str, Any]) -> Observed:
         verifier={"streams": {"KRAKEN.PRIMARY": stream}, "holes": {}, "repeats": 0},
         normalizers={"PRIMARY": {"providers": {"KRAKEN": told}}},
         cpu_seconds={"redis": 0.5},
+        startup_cpu_seconds={"redis": 0.1},
     )
 
 

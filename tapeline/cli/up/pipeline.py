@@ -31,6 +31,8 @@ class Pipeline:
         self.redis_url = ""
         self.emulator: Child | None = None
         self.verifier: Child | None = None
+        self.startup_cpu_seconds: dict[str, float] = {}
+        """By process: what it took to be ready."""
         self._quiet: tuple[tuple[list[Any], ...], float] = ((), 0.0)
 
     def __enter__(self) -> Self:
@@ -63,6 +65,7 @@ class Pipeline:
         for child in self.children:
             if child is not self.emulator:
                 child.await_ready(READY_SECONDS)
+        self.startup_cpu_seconds = {child.name: child.cpu_now() for child in self.children}
         if self.emulator is not None:
             self.emulator.process.send_signal(signal.SIGCONT)
 

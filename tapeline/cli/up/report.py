@@ -46,6 +46,8 @@ class Report:
     latency_from: str
     """`venue`: from the venue's sending; `receipt`: from ours."""
     cpu_seconds: dict[str, float]
+    startup_cpu_seconds: dict[str, float]
+    """What of it was spent before the first payload."""
     venues: dict[str, VenueReport]
     holes: dict[str, int]
     repeats: int
@@ -74,6 +76,7 @@ class Observed:
     normalizers: dict[str, dict[str, Any]]
     """By instance: the normalizer's last statistics."""
     cpu_seconds: dict[str, float]
+    startup_cpu_seconds: dict[str, float]
 
 
 def make_report(seen: Observed) -> Report:
@@ -92,6 +95,7 @@ def make_report(seen: Observed) -> Report:
         latency_us=latency.summary(),
         latency_from="venue" if from_venue else "receipt",
         cpu_seconds=seen.cpu_seconds,
+        startup_cpu_seconds=seen.startup_cpu_seconds,
         venues=parts,
         holes=dict(seen.verifier.get("holes", {})),
         repeats=int(seen.verifier.get("repeats", 0)),

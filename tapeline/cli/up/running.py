@@ -82,4 +82,5 @@ def _observed(pipeline: Pipeline) -> Observed:
         verifier=(pipeline.verifier.done if pipeline.verifier is not None else None) or {},
         normalizers={instance: told(pipeline, instance) for instance in plan.instances},
         cpu_seconds=_cpu_seconds(pipeline),
+        startup_cpu_seconds=pipeline.startup_cpu_seconds,
     )

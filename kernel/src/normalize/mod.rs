@@ -128,7 +128,7 @@ impl Normalizer {
                 for payload in batch.payloads() {
                     oldest = oldest.min(payload.ts_recv);
                     if let Some(channel) = channels.get(payload.channel as usize) {
-                        self.payload(*channel, sequence, &payload, &mut output);
+                        self.payload(*channel, sequence, payload, &mut output);
                     }
                     sequence = sequence.saturating_add(1);
                 }

@@ -23,8 +23,6 @@ class Results:
     kernel: list[dict[str, Figure]] = field(default_factory=list)
     sdk: list[Figure] = field(default_factory=list)
     levels: list[Level] = field(default_factory=list)
-    held: list[Level] = field(default_factory=list)
-    """The hot path with the batch processor stopped."""
     seconds: float = 0.0
 
 
@@ -105,9 +103,11 @@ def _latency_aims(level: Level) -> list[tuple[str, str, bool]]:
     p50, p99 = level.latency_us["p50"], level.latency_us["p99"]
     measured = f"{p50:,.0f} µs, {p99:,.0f} µs"
     if level.asked == 10_000:
-        return [("latency at 10,000/s: p50 ≤ 300 µs, p99 ≤ 2 ms", measured, p50 <= 300 and p99 <= 2000)]
+        return [
+            (f"latency at 10,000/s, {level.setting}: p50 ≤ 300 µs, p99 ≤ 2 ms", measured, p50 <= 300 and p99 <= 2000)
+        ]
     if level.asked == 80_000:
-        return [("latency at 80,000/s: p99 ≤ 5 ms", measured, p99 <= 5000)]
+        return [(f"latency at 80,000/s, {level.setting}: p99 ≤ 5 ms", measured, p99 <= 5000)]
     return []
 
 
@@ -146,11 +146,14 @@ def _levels(results: Results) -> list[str]:
     rows = [
         "## End to end",
         "",
-        "Synthesised load of all venues; the last row but `stopped` is the highest rate that held.",
+        "Synthesised load; the last row is the highest rate that held: nothing lost, p99 under half a second.",
         "",
     ]
-    rows += ["| asked | payloads/s | records/s | lost | p50 | p99 | p99.9 | max | from |", "| ---: " * 8 + "| --- |"]
-    for level in [*results.levels, *results.held]:
+    rows += [
+        "| asked | what ran | payloads/s | records/s | lost | p50 | p99 | p99.9 | max | from |",
+        "| ---: | --- " + "| ---: " * 7 + "| --- |",
+    ]
+    for level in results.levels:
         times = [f"{level.latency_us[name] / 1000:.2f} ms" for name in ("p50", "p99", "p999", "max")]
         whence = "venue's sending" if level.latency_from == "venue" else "receipt"
         stopped = ", batch processor stopped" if level in results.held else ""
@@ -165,8 +168,8 @@ def _levels(results: Results) -> list[str]:
         return rows
     names = list(results.levels[0].cpu_seconds_per_million)
     rows += ["", "Where the time goes: CPU-seconds for a million payloads, by process.", ""]
-    rows += ["| asked | " + " | ".join(names) + " |", "| ---: " * (len(names) + 1) + "|"]
+    rows += ["| asked | what ran | " + " | ".join(names) + " |", "| ---: | --- " + "| ---: " * len(names) + "|"]
     for level in results.levels:
         cells = [f"{level.cpu_seconds_per_million[name]:.2f}" for name in names]
-        rows.append(f"| {level.asked:,} | " + " | ".join(cells) + " |")
+        rows.append(f"| {level.asked:,} | {level.setting} | " + " | ".join(cells) + " |")
     return rows

@@ -81,6 +81,8 @@ class Child:
         self.stopping = True
         if not self.ended:
             self.process.send_signal(signal.SIGTERM)
+            # One that stands still would not hear of it.
+            self.process.send_signal(signal.SIGCONT)
         end = time.monotonic() + seconds
         while not self.ended and time.monotonic() < end:
             time.sleep(_POLL_SECONDS)

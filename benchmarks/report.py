@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.end_to_end import Level
+from benchmarks.end_to_end import ALL, Level
 from benchmarks.measure import Figure
 
 RESULTS = Path(__file__).parent / "results"
@@ -75,7 +75,7 @@ def aims(results: Results) -> list[tuple[str, str, bool]]:
             )
         )
     if results.levels:
-        top = results.levels[-1]
+        top = max((level for level in results.levels if level.setting == ALL), key=lambda level: level.asked)
         hot = _hot(top)
         out.append(
             ("session manager and normalizer: ≥ 0.6 M payloads a CPU-second", f"{1 / hot:.2f} M", 1 / hot >= 0.6)
@@ -156,9 +156,9 @@ def _levels(results: Results) -> list[str]:
     for level in results.levels:
         times = [f"{level.latency_us[name] / 1000:.2f} ms" for name in ("p50", "p99", "p999", "max")]
         whence = "venue's sending" if level.latency_from == "venue" else "receipt"
-        stopped = ", batch processor stopped" if level in results.held else ""
         cells = [
-            f"{level.asked:,}{stopped}",
+            f"{level.asked:,}",
+            level.setting,
             f"{level.payloads_per_second:,.0f}",
             f"{level.records_per_second:,.0f}",
             str(level.lost),

@@ -31,7 +31,7 @@ $(TOOLS)/bin/uv:
 
 $(STAMP): pyproject.toml $(KERNEL) $(filter $(TOOLS)/%,$(UV))
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install the stable toolchain from https://rustup.rs"; exit 1; }
-	@$(UV) sync --all-packages --quiet
+	@$(UV) sync --all-packages --quiet --compile-bytecode
 	@touch $@
 
 run: $(STAMP) ## everything on one machine: recordings where present, else synthesised load

@@ -19,6 +19,8 @@ from tapeline.stream import Position, StreamClient
 from tapeline.telemetry import Level, count, event
 
 SUBSCRIBER = "batch_processor"
+HOLD_MS = 50
+"""Nothing here is in a hurry, and a message costs the same however much is in it."""
 _STOP_SECONDS = 15.0
 _TELL_SECONDS = 5.0
 _WAITED_SECONDS = 0.0003
@@ -105,7 +107,7 @@ class Collector:
     async def _read(self, cutter: Cutter, backoff: Backoff) -> None:
         clock = asyncio.get_running_loop().time
         done = clock()
-        async for response in self._client.subscribe(self._provider, SUBSCRIBER, cutter.position):
+        async for response in self._client.subscribe(self._provider, SUBSCRIBER, cutter.position, HOLD_MS):
             waited = clock() - done
             backoff.reset()
             self._take(cutter, response)

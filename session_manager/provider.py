@@ -37,6 +37,8 @@ from tapeline.telemetry import Level, count, event
 
 _BATCH_BYTES = 1 << 20
 """A batch this large is taken without waiting for the linger."""
+_LINGER_BYTES, _LONGEST_LINGER = 32 << 10, 4.0
+"""A stream that fills its batches lingers longer, up to so many times the linger: each message to each subscriber costs."""
 _SWEEP = 0.5
 _LEAST_WAIT = 0.002
 _LONGEST_WAIT = 60.0
@@ -189,7 +191,7 @@ class Provider:
             return
         first, last, data = taken
         now = self._loop.time()
-        self._next_take = now + self.running.linger
+        self._next_take = now + self.running.linger * min(max(len(data) / _LINGER_BYTES, 1.0), _LONGEST_LINGER)
         self.payloads += last - first + 1
         self.bytes += len(data)
         self.ring.append(Batch(first, last, data))

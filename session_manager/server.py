@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tapeline_kernel import merge_batches
 
-from session_manager.ring import Batch, Lost, Ring
+from session_manager.ring import Batch, Cursor, Lost, Ring
 from tapeline.ingest.v1 import ingest_pb2
 from tapeline.telemetry import Level, count, event
 
 SERVICE = "tapeline.ingest.v1.IngestService"
+
+_LONGEST_HOLD_MS = 1000
+# Larger batches are not worth merging, and the loop must not stand still for it.
+_MERGED_BYTES = 128 << 10
 
 _OPTIONS = (
     ("grpc.max_send_message_length", -1),
@@ -81,9 +87,12 @@ class IngestServer:
         try:
             for one in lost:
                 yield self._gap(asked.provider, name, one)
+            hold = min(asked.hold_ms, _LONGEST_HOLD_MS) / 1000
             while await ring.wait(cursor):
-                while (item := ring.read(cursor)) is not None:
-                    yield item.data if isinstance(item, Batch) else self._gap(asked.provider, name, item)
+                if hold:
+                    await asyncio.sleep(hold)
+                for items in _runs(ring, cursor, _MERGED_BYTES if hold else 0):
+                    yield _data(items) if isinstance(items, list) else self._gap(asked.provider, name, items)
         finally:
             ring.release(cursor)
             event("unsubscribed", provider=asked.provider, subscriber=name, lag=ring.lag(cursor))
@@ -109,6 +118,27 @@ class IngestServer:
         gap = ingest_pb2.Gap(provider=provider, instance=self._instance, epoch=lost.epoch, **fields)
         encoded: bytes = ingest_pb2.SubscribeResponse(gap=gap).SerializeToString()
         return encoded
+
+
+def _runs(ring: Ring, cursor: Cursor, most: int) -> Iterator[list[Batch] | Lost]:
+    """What a cursor has before it: gaps, and batches in runs of up to `most` bytes (0: each alone)."""
+    run: list[Batch] = []
+    size = 0
+    while (item := ring.read(cursor)) is not None:
+        if run and (isinstance(item, Lost) or size + len(item.data) > most):
+            yield run
+            run, size = [], 0
+        if isinstance(item, Lost):
+            yield item
+        else:
+            run.append(item)
+            size += len(item.data)
+    if run:
+        yield run
+
+
+def _data(run: list[Batch]) -> bytes:
+    return run[0].data if len(run) == 1 else merge_batches([batch.data for batch in run])
 
 
 async def _parse(kind: type[_Request], request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> _Request:

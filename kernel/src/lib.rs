@@ -7,6 +7,7 @@ pub mod decimal;
 pub mod glob;
 pub mod instrument;
 pub mod json;
+pub mod merge;
 pub mod normalize;
 pub mod plan;
 pub mod record;

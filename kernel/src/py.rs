@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PySequence};
 
+use crate::merge;
 use crate::normalize::{self, Normalizer, Sink};
 use crate::router::Router;
 use crate::rows;
@@ -287,6 +288,13 @@ fn split_batch(py: Python<'_>, response: PyBackedBytes, epoch: u64, after: u64, 
     Ok((found.epoch, found.first, found.last, found.gap, segments).into_pyobject(py)?.into_any().unbind())
 }
 
+#[pyfunction]
+fn merge_batches<'py>(py: Python<'py>, responses: Vec<PyBackedBytes>) -> PyResult<Bound<'py, PyBytes>> {
+    let merged = catch_unwind(AssertUnwindSafe(|| merge::merge(&responses)));
+    let merged = merged.map_err(|_| PyErr::from(WireError::Internal))??;
+    Ok(PyBytes::new(py, &merged))
+}
+
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SpecError", module.py().get_type::<SpecError>())?;
@@ -296,6 +304,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyEvent>()?;
     module.add_class::<PyOutput>()?;
     module.add_class::<PyNormalizer>()?;
+    module.add_function(wrap_pyfunction!(merge_batches, module)?)?;
     module.add_function(wrap_pyfunction!(split_batch, module)?)?;
     Ok(())
 }

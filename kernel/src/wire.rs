@@ -381,6 +381,12 @@ impl BatchWriter {
         }
     }
 
+    /// The same, but the first payload carries `first`.
+    pub fn starting_at(mut self, first: u64) -> Self {
+        self.first_sequence = first;
+        self
+    }
+
     /// Adds a channel to the open batch and gives its index; the caller remembers it until `finish`.
     pub fn channel(&mut self, name: &str, schema: &str) -> u32 {
         let inner = bytes_len(name.len()) + bytes_len(schema.len());

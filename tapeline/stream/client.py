@@ -94,12 +94,14 @@ class StreamClient:
         """Ends the connection and every subscription on it."""
         await self._channel.close(None)
 
-    async def subscribe(self, provider: str, subscriber: str, resume: Position | None = None) -> AsyncIterator[bytes]:
+    async def subscribe(
+        self, provider: str, subscriber: str, resume: Position | None = None, hold_ms: int = 0
+    ) -> AsyncIterator[bytes]:
         """Encoded SubscribeResponses from after `resume` on (None: all the ring holds), until the server ends.
 
-        Raises StreamUnavailableError (retry), ConnectionLostError (reconnect) or UsageError (refused).
+        Batches may be held back for `hold_ms` to be sent together. Raises StreamUnavailableError (retry), ConnectionLostError (reconnect) or UsageError (refused).
         """
-        request = ingest_pb2.SubscribeRequest(provider=provider, subscriber=subscriber)
+        request = ingest_pb2.SubscribeRequest(provider=provider, subscriber=subscriber, hold_ms=hold_ms)
         if resume is not None:
             request.resume.epoch = resume.epoch
             request.resume.sequence = resume.sequence

@@ -1,5 +1,25 @@
 """What Tapeline does once per message, in Rust: route, normalise, encode."""
 
-from tapeline_kernel._native import SIDECAR, BatchError, Event, Normalizer, Output, Router, SpecError, split_batch
+from tapeline_kernel._native import (
+    SIDECAR,
+    BatchError,
+    Event,
+    Normalizer,
+    Output,
+    Router,
+    SpecError,
+    merge_batches,
+    split_batch,
+)
 
-__all__ = ["SIDECAR", "BatchError", "Event", "Normalizer", "Output", "Router", "SpecError", "split_batch"]
+__all__ = [
+    "SIDECAR",
+    "BatchError",
+    "Event",
+    "Normalizer",
+    "Output",
+    "Router",
+    "SpecError",
+    "merge_batches",
+    "split_batch",
+]

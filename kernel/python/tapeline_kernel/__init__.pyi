@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import Literal, Self, final
 
-__all__ = ["SIDECAR", "BatchError", "Event", "Normalizer", "Output", "Router", "SpecError", "split_batch"]
+__all__ = [
+    "SIDECAR",
+    "BatchError",
+    "Event",
+    "Normalizer",
+    "Output",
+    "Router",
+    "SpecError",
+    "merge_batches",
+    "split_batch",
+]
 
 class SpecError(ValueError):
     """A spec the kernel cannot compile; the text names the place."""
@@ -107,6 +117,9 @@ class Normalizer:
         """(channel id, schema) of published channels, by the sidecar's index."""
     def symbols(self) -> dict[int, str]:
         """instrument_id → raw symbol."""
+
+def merge_batches(responses: Sequence[bytes]) -> bytes:
+    """One encoded SubscribeResponse of several batches of one stream that follow one another; raises BatchError."""
 
 def split_batch(
     response: bytes, epoch: int, after: int, span_ns: int

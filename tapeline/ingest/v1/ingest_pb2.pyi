@@ -53,10 +53,13 @@ class SubscribeRequest(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     SUBSCRIBER_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
+    HOLD_MS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """The provider whose payloads are wanted, such as BINANCE_SPOT."""
     subscriber: _builtins.str
     """The subscriber's name, for logs and metrics."""
+    hold_ms: _builtins.int
+    """How long, in milliseconds, batches may wait to be sent together; 0: each is sent at once."""
     @_builtins.property
     def resume(self) -> Global___Position:
         """The last position taken; absent means all that the ring still holds."""
@@ -67,10 +70,11 @@ class SubscribeRequest(_message.Message):
         provider: _builtins.str = ...,
         subscriber: _builtins.str = ...,
         resume: Global___Position | None = ...,
+        hold_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider", "resume", b"resume", "subscriber", b"subscriber"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_ms", b"hold_ms", "provider", b"provider", "resume", b"resume", "subscriber", b"subscriber"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

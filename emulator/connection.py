@@ -12,12 +12,14 @@ from emulator import wire
 from emulator.faults import Command, Target
 from emulator.reel import Block, block
 from emulator.served import Served
+from emulator.synthfeed import SynthFeed
 from emulator.venue import Act, Dialogue, Hang, Say, Subscribe, Unsubscribe
 from tapeline import telemetry
 from tapeline.spec.session import Carrier
 
 _QUIET = 0.2
 """A stream starts when no channel was added for so long."""
+_REST = 0.02
 _PONG_WITHIN = 60.0
 _WRITE_AHEAD = 512 * 1024
 _numbers = itertools.count()
@@ -39,6 +41,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._changed = asyncio.Event()
+        self._moved = asyncio.Event()
         self._added_at = 0.0
         self._said_at = self._loop.time()
         self._stalled_until = 0.0
@@ -174,7 +177,22 @@ class Connection(asyncio.Protocol):
                 self._changed.clear()
                 await self._pause(1.0)
             else:
-                await asyncio.sleep(self._pace)
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Until something may be due: a synthetic market's pacer says when, a replay has to look."""
+        if isinstance(self.feed, SynthFeed):
+            self._moved.clear()
+            # Without a rate there is no pacer.
+            late = self._loop.call_later(_REST, self._moved.set)
+            await self._moved.wait()
+            late.cancel()
+        else:
+            await asyncio.sleep(self._pace)
+
+    def nudge(self) -> None:
+        """The market has moved."""
+        self._moved.set()
 
     def _quiet(self) -> bool:
         # A running stream goes on while channels are added.

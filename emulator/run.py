@@ -207,6 +207,8 @@ class Pacer:
         if whole:
             self._owed -= whole
             source.stage.advance(whole, now_ns)
+        for connection in self._served.connections:
+            connection.nudge()
 
 
 def synthetic_channels(session: Session, venue: Emulation) -> list[str]:

@@ -76,13 +76,17 @@ class Child:
         how = f"was killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
         return f"{self.name} {how}: {_last_line(self.log)} (log: {self.log})"
 
-    def stop(self, seconds: float = 20.0) -> None:
-        """Asks it to stop, waits, and kills it where that does not help; may be called twice."""
-        self.stopping = True
-        if not self.ended:
+    def ask_to_stop(self) -> None:
+        """Asks it to stop, once."""
+        if not self.stopping and not self.ended:
             self.process.send_signal(signal.SIGTERM)
             # One that stands still would not hear of it.
             self.process.send_signal(signal.SIGCONT)
+        self.stopping = True
+
+    def stop(self, seconds: float = 20.0) -> None:
+        """Asks it to stop, waits, and kills it where that does not help; may be called twice."""
+        self.ask_to_stop()
         end = time.monotonic() + seconds
         while not self.ended and time.monotonic() < end:
             time.sleep(_POLL_SECONDS)

@@ -100,15 +100,16 @@ class Pipeline:
                 raise ChildFailedError(f"not drained after {_DRAIN_SECONDS:.0f} s")
             time.sleep(0.1)
 
-    def stop(self) -> None:
-        """Stops all in the order in which payloads flow, each after it has had everything."""
+    def stop(self) -> list[str]:
+        """Stops all in the order in which payloads flow, each after it has had everything; what did not end well."""
         order = ["session_manager", "normalizer", "batch_processor", "verifier", "emulator", "redis"]
         for prefix in order:
             chosen = [child for child in self.children if child.name.startswith(prefix)]
             for child in chosen:
-                child.process.send_signal(signal.SIGTERM) if not child.ended else None
+                child.ask_to_stop()
             for child in chosen:
                 child.stop()
+        return [child.why() for child in self.children if child.process.returncode]
 
     def _spawn(self, name: str, module: str, arguments: list[str]) -> Child:
         child = spawn(name, module, arguments, self.plan.logs)

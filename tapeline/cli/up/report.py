@@ -55,7 +55,7 @@ class Report:
     """From the first to the last message received."""
     tables: dict[str, int] = field(default_factory=dict)
     problem: str = ""
-    """Why there are no tables."""
+    """What went wrong besides: a process that ended badly, tables that could not be made."""
 
     @property
     def failed(self) -> bool:

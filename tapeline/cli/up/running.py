@@ -27,8 +27,8 @@ def run_plan(plan: Plan, tick: Tick, *, tables: bool) -> Report:
         started = time.monotonic()
         _watch(pipeline, started, tick)
         pipeline.drain()
-        pipeline.stop()
-        report = make_report(_observed(pipeline))
+        ends = pipeline.stop()
+        report = dataclasses.replace(make_report(_observed(pipeline)), problem="; ".join(ends))
         return _with_tables(report, pipeline, began_ns) if tables else report
 
 
@@ -54,10 +54,10 @@ def _with_tables(report: Report, pipeline: Pipeline, began_ns: int) -> Report:
     from tapeline.cli.up.cold import make_tables
 
     try:
-        tables, problem = make_tables(pipeline, began_ns), ""
+        tables, problem = make_tables(pipeline, began_ns), report.problem
     except ChildFailedError as error:
         # What the hot path did is known all the same.
-        tables, problem = {}, str(error)
+        tables, problem = {}, "; ".join(filter(None, (report.problem, f"no tables: {error}")))
     cpu = {**report.cpu_seconds, **_cpu_seconds(pipeline)}
     return dataclasses.replace(report, tables=tables, problem=problem, cpu_seconds=cpu)
 

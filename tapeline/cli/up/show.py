@@ -67,7 +67,7 @@ def show(plan: Plan, *, as_json: bool) -> int:
                 report = run_plan(plan, screen.tick, tables=True)
             summary.print_summary(console, plan, report)
     if report.problem:
-        print(f"tapeline: no tables: {report.problem}", file=sys.stderr)
+        print(f"tapeline: {report.problem}", file=sys.stderr)
     return 1 if report.failed else 0
 
 

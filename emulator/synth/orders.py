@@ -93,9 +93,12 @@ class Product:
 def rest(resting: dict[Name, Order], happening: Happening) -> None:
     """Brings a book of resting orders up to date with one message."""
     order = happening.order
-    if happening.what is What.DONE:
+    if happening.what is What.RECEIVED:
+        return
+    # An order matched whole has left the book, although its `done` comes only with the next message.
+    if happening.what is What.DONE or not order.size:
         resting.pop(order.name, None)
-    elif happening.what is not What.RECEIVED and order.size:
+    else:
         resting[order.name] = order
 
 

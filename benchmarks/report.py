@@ -41,7 +41,8 @@ def _page(results: Results) -> list[str]:
         "# Benchmarks",
         "",
         f"Made by `make bench` in {results.seconds:.0f} s on {machine['cores']} cores of {machine['cpu']}, {machine['system']}, Python {machine['python']}.",
-        "Medians of three runs; nothing else ran on purpose. In end-to-end runs everything shares the cores: emulator, Redis, consumer.",
+        f"Medians of three runs. The load average before it began was {machine['load']}: what is above 0 is other work, which shared the cores.",
+        "In end-to-end runs everything shares them: emulator, Redis, the rooms and a verifying consumer.",
         "",
     ]
     return [*lines, *_aims(results), *_kernel(results), *_sdk(results), *_levels(results)]

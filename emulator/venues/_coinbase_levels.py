@@ -90,9 +90,6 @@ def level2_lines(channel: str, product: Product) -> list[Line]:
     lines = []
     for one in product.happenings:
         rest(resting, one)
-        # A maker taken whole is gone with its match, though its `done` follows.
-        if one.what is What.MATCH and not one.order.size:
-            resting.pop(one.order.name)
         if one.place != place:
             continue
         sums = _sums(list(resting.values()))

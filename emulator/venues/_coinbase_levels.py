@@ -33,9 +33,7 @@ def ticker_lines(channel: str, product: Product) -> list[Line]:
         rest(resting, one)
         if one.what is not What.MATCH or one.trade is None:
             continue
-        # A maker that was taken whole stays in `resting` until its `done`: it counts no more.
-        live = [o for o in resting.values() if o.name != one.order.name or one.order.size]
-        (bid, bid_size), (ask, ask_size) = (_top(live, side) for side in (BID, ASK))
+        (bid, bid_size), (ask, ask_size) = (_top(list(resting.values()), side) for side in (BID, ASK))
         mid = price_text(listing, listing.mid)
         text = (
             f'{{"type":"ticker","sequence":{ID_MARK},"product_id":"{listing.symbol}",'

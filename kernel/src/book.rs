@@ -122,7 +122,7 @@ fn write_level(out: &mut Vec<u8>, level: &Level, rule: &Checksum) {
         }
         match rule.text {
             // Digits without dot and leading zeros are just the mantissa.
-            ChecksumText::Digits => Dec { mantissa: number.mantissa, decimals: 0 }.write_text(out),
+            ChecksumText::Digits => out.extend_from_slice(itoa::Buffer::new().format(number.mantissa).as_bytes()),
             ChecksumText::Raw => number.write_text(out),
         }
     }

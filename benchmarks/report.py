@@ -120,12 +120,12 @@ def _kernel(results: Results) -> list[str]:
     rows = [
         "## Kernel",
         "",
-        "Millions of payloads a CPU-second, and CPU-seconds for a million; `records` are DBN records.",
+        "Millions of payloads a CPU-second, CPU-seconds for a million payloads, and millions of DBN records a CPU-second of normalizing.",
         "",
     ]
     rows += [
-        "| payloads | route | normalize | both | CPU-s per million | records |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| payloads | records each | route | normalize | both | CPU-s per million | M records |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for figures in results.kernel:
         both = figures["both"]
@@ -147,7 +147,8 @@ def _levels(results: Results) -> list[str]:
     rows = [
         "## End to end",
         "",
-        "Synthesised load; the last row is the highest rate that held: nothing lost, p99 under half a second.",
+        "Synthesised load. The last row is the highest rate at which the search lost nothing with a p99 under half a second; its figures",
+        "are, as all here, medians of three runs, which may be worse than the one the search saw.",
         "",
     ]
     rows += [

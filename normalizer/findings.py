@@ -26,9 +26,6 @@ _LEVELS = {
     "resync": Level.INFO,
     "recovered": Level.INFO,
 }
-# Counted by the kernel for each payload, and told once; of no use as log lines.
-_ONLY_COUNTED = {"excluded", "rounded"}
-
 
 # What the kernel says of a book that has never had a snapshot.
 _FIRST = "no snapshot"
@@ -76,8 +73,6 @@ class Findings:
             self._resyncs.want(finding.channel, finding.symbol, finding.reason, _patience(finding, behind_ns))
         elif kind == "recovered":
             self._resyncs.answered(finding.channel, finding.symbol)
-        if kind in _ONLY_COUNTED:
-            return
         allowance = self._dead_letters if kind == "reject" else self._notes
         if allowance.take():
             self._tell(epoch, finding)

@@ -49,14 +49,12 @@ class Event:
 
     kind: Literal[
         "reject",
-        "excluded",
         "gap",
         "resync",
         "recovered",
         "checksum",
         "inferred",
         "collision",
-        "rounded",
         "stale",
         "lost",
     ]

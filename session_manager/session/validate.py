@@ -9,8 +9,6 @@ from tapeline.spec.session import (
     AckBy,
     Batch,
     Carrier,
-    CloseAction,
-    Framing,
     Resync,
     Scope,
     Session,
@@ -30,22 +28,16 @@ def validate(venue: str, session: Session) -> None:
 
 def _unsupported(session: Session) -> Iterator[str]:
     batch = session.subscription.batch
-    if session.framing is not Framing.TEXT:
-        yield f"framing {session.framing.value!r} is not implemented"
     if batch not in (Batch.MANY, Batch.ONE):
         yield f"batch {batch.value!r} is not implemented"
     for endpoint in session.endpoints:
         if endpoint.prepare is not None or endpoint.signer:
             yield f"endpoint {endpoint.name}: a prepare step or a signer is not implemented"
-    if any(ping.carrier is Carrier.FIX or ping.variable for ping in session.client_pings):
-        yield "a client ping over FIX or at a handshake's interval is not implemented"
-    if any(ping.carrier is Carrier.FIX for ping in session.server_pings):
-        yield "a server ping over FIX is not implemented"
+    if any(ping.variable for ping in session.client_pings):
+        yield "a client ping at a handshake's interval is not implemented"
     for rule in session.rules:
         if rule.severity in (Severity.PAUSE, Severity.RESUME):
             yield f"rule {rule.name}: severity {rule.severity.value!r} is not implemented"
-    if any(close.action is CloseAction.AUTHENTICATE for close in session.closes):
-        yield "closing to authenticate anew is not implemented"
 
 
 def _inconsistent(session: Session) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The language of a venue's meaning half: which message is which, where its values stand, how its book is proved.
 
 Paths are those of `routing.Match`. Inside a message with `each`, a path that starts with a dot belongs to the entry,
-any other to the payload; without `each` both are the payload's. The kernel compiles a `Meaning` once into a plan.
+any other to the payload; without `each` both are the payload's. A path that starts with `=` is the text after it
+itself. The kernel compiles a `Meaning` once into a plan.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tapeline.schemas import Schema
+from tapeline.spec.decoding import Decoder
 from tapeline.spec.routing import Match
 
 
@@ -38,25 +40,28 @@ class Time:
 class Side:
     """Where a side stands and which words mean buy and sell, as the **aggressor** (or, of an order, its own side).
 
-    A maker's side is written with the words swapped.
+    A maker's side is written with the words swapped. With `sign` a negative number at the path means sell and any other
+    buy, without words; the size of such a trade or order is taken without its sign.
     """
 
     path: str
-    buy: tuple[str, ...]
-    sell: tuple[str, ...]
+    buy: tuple[str, ...] = ()
+    sell: tuple[str, ...] = ()
+    sign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSymbol:
     """How a symbol is read from a channel id where the payload does not carry it.
 
-    The id is split at `separator`; pieces `first` to `last` (inclusive, negative from the end) are joined again.
+    The id is split at `separator`; pieces `first` to `last` (inclusive, negative from the end) are joined again, after `prefix`.
     """
 
     separator: str
     first: int
     last: int
     upper: bool = False
+    prefix: str = ""
 
 
 class Levels(Enum):
@@ -72,15 +77,29 @@ class Levels(Enum):
     """`[side, price, size]` in one array for both sides; `keys` names the words for bid and ask."""
     ORDER = "order"
     """`[price, size, order id]`: single orders."""
+    SIGNED = "signed"
+    """`[price, count, size]` for both sides: a negative size is an ask's; count zero deletes, whatever the size."""
+    SIGNED_ORDER = "signed order"
+    """`[order id, price, size]` for both sides: a negative size is an ask's; price zero deletes."""
+    TEXT = "text"
+    """One string `price,side,size`; `keys` names the words for bid and ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelList:
-    """Where an array of levels stands and how it is coded. An absent array is an empty one."""
+    """Where an array of levels stands and how it is coded. An absent or null array is an empty one.
+
+    `single`: the path leads to one level, not to an array of them. `row_id`: the place (of 0, 1, 2) of a level's own id; a level of a
+    delta whose id is not newer than the snapshot it was joined to is left out. `skip_zero_price`: levels of price zero
+    change nothing.
+    """
 
     path: str
     coding: Levels = Levels.PAIR
     keys: tuple[str, ...] = ()
+    single: bool = False
+    row_id: int | None = None
+    skip_zero_price: bool = False
 
 
 class LinkRule(Enum):
@@ -123,7 +142,11 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Top of book. A side that is absent, null or zero is published as undefined price and size 0."""
+    """Top of book. A side that is absent, null or zero is published as undefined price and size 0.
+
+    Where the conditions of `carry` (if any) hold, a value that is absent is unchanged: it is taken from the message before
+    of the same channel and instrument; null, empty and zero still mean that the side is gone.
+    """
 
     symbol: str | None
     bid: str
@@ -133,6 +156,7 @@ class Quote:
     time: Time | None
     sequence: str | None = None
     sent: Time | None = None
+    carry: tuple[Match, ...] = ()
     schema: Schema = Schema.MBP_1
 
 
@@ -140,7 +164,7 @@ class Quote:
 class BookLevels:
     """A message of an L2 book: a snapshot (replaces the book) or a delta.
 
-    With `Levels.SIDED` only `bids` is given and holds both sides. `checksum` names the value that proves the book
+    With a coding for both sides only `bids` is given. `checksum` names the value that proves the book
     after this message. `book` names the entry of `Mapping.books` it belongs to.
     """
 
@@ -257,11 +281,12 @@ class Instrument:
     """An instrument list's entry. Paths may select in arrays: `filters[filterType=LOT_SIZE].stepSize`.
 
     `size_decimals` and `price_decimals` give a step as a number of decimals where the venue does so.
-    `kind` maps to DBN's instrument_class by `kinds` (default `kind_default`). `unit` is what a size counts. Entries for
+    `prefix` comes before the symbol. `kind` maps to DBN's instrument_class by `kinds` (default `kind_default`). `unit` is what a size counts. Entries for
     which `when` does not hold are left to another `Instrument` of the same message.
     """
 
     symbol: str
+    prefix: str = ""
     when: tuple[Match, ...] = ()
     price_step: str | None = None
     price_decimals: str | None = None
@@ -334,6 +359,8 @@ class ChecksumText(Enum):
     """Digits as sent, without the dot and without leading zeros."""
     RAW = "raw"
     """As sent."""
+    NUMBER = "number"
+    """As JavaScript prints the number: no trailing zeros, `1e-7` below 0.000001."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +368,8 @@ class Checksum:
     """CRC32 over the top of the book.
 
     `interleaved`: bid, ask, bid, … else all asks, then all bids. `separator` stands between values. `signed`: int32.
+    `negative_asks`: asks' sizes are written with a minus. `by_order`: an order's id stands in place of the price, orders of
+    a level by rising id. `optional`: zero says that the venue gives none.
     """
 
     depth: int
@@ -348,6 +377,9 @@ class Checksum:
     interleaved: bool = False
     separator: str = ""
     signed: bool = False
+    negative_asks: bool = False
+    by_order: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +405,14 @@ class Book:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """A counter over all messages of a connection, at `path` of those that fit `when`; a hole puts all its books in doubt."""
+
+    path: str
+    when: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Mapping:
     """What messages mean from `since` (inclusive) to `until` (exclusive), RFC 3339 dates of `ts_recv`; empty: unbounded."""
 
@@ -380,6 +420,8 @@ class Mapping:
     books: tuple[Book, ...] = ()
     since: str = ""
     until: str = ""
+    counters: tuple[Counter, ...] = ()
+    """Of each message the first that fits counts; it must follow the one before on its connection by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,3 +442,4 @@ class Meaning:
     symbol_aliases: tuple[tuple[str, str], ...] = ()
     collisions: tuple[tuple[str, int], ...] = ()
     """Instrument ids set by hand where two raw symbols hash alike."""
+    decoder: Decoder | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tapeline.schemas import Schema
+from tapeline.spec.decoding import Decoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +14,14 @@ class Match:
 
     `path` names object keys and array places joined by dots (`params.channel`, `data.0.symbol`, `-1`); in an entry of
     `each` a path that starts with a dot is the entry's, any other the payload's. `equals` lists the accepted values as
-    they stand in the text, without quotes; empty asks only that the value is there. `absent` turns that round.
+    they stand in the text, without quotes, `like` globs (`*` and `?`) of which one must fit; without either the value
+    need only be there. `absent` turns that round.
     """
 
     path: str
     equals: tuple[str, ...] = ()
     absent: bool = False
+    like: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,17 @@ class Route:
     """Frames that are data of one channel.
 
     `channel` is a template over paths, `{stream}` or `{channel}.{data.0.symbol}`; every path in it must be there.
-    `words` replaces whole values of the template's paths (`("l2update", "level2")`).
-    Routes are tried in order; a frame that fits none is the session logic's (control).
+    `{@path}` alone is the channel whose key (`Ack.key`) stands at the path, as this connection's acks have told.
+    `words` replaces whole values of the template's paths (`("l2update", "level2")`). With `endpoints` the route holds only for
+    connections to these. Routes are tried in order; a frame that fits none is the session logic's (control).
     """
 
     channel: str
     when: tuple[Match, ...] = ()
     words: tuple[tuple[str, str], ...] = ()
+    endpoints: tuple[str, ...] = ()
+    cursor: str = ""
+    """A path whose newest value is remembered for the channel: `${cursor}` of its family's back-fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +56,4 @@ class Routing:
 
     routes: tuple[Route, ...]
     schemas: tuple[ChannelSchema, ...]
+    decoder: Decoder | None = None

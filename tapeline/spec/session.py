@@ -2,8 +2,9 @@
 
 Texts with `${name}` are templates. A channel id gives its pieces by its family's pattern (`${symbol}@depth`); further
 names are `${channel}` (the id), `${family}`, the family's `fields`, `${id}` (the request's number), `${args}` (the joined
-arguments of the channels in one message) and variables taken from a `Prepare`. `${symbol:upper}` and `:lower` change
-case. Texts with `{path}` are read from a frame, as in `routing.Route`. Times are seconds; zero or empty is "none".
+arguments of the channels in one message), `${key}` (what the ack gave for the channel, `Ack.key`), `${cursor}` (of a poll or
+back-fill) and, in an endpoint, variables taken from a `Prepare` and `${nonce}` (new for every attempt). `${symbol:upper}` and `:lower`
+change case. Texts with `{path}` are read from a frame, as in `routing.Route`. Times are seconds; zero or empty is "none".
 
 What of this language the session logic does not do yet, `session_manager.session.validate` refuses at start.
 """
@@ -28,7 +29,9 @@ class Method(Enum):
 class Request:
     """A REST request. Its answer is a raw payload of `channel` (template; empty: of the channel it is made for).
 
-    `cost` counts against `Session.rest`. `failed` are conditions on a body that is an error in spite of status 200.
+    `cost` counts against `Session.rest`. `failed` are conditions on a body that is an error in spite of status 200. With
+    `message` it is asked over the channel's own connection instead (`url` is empty then): its answer is a frame that fits
+    `answer`, and has the request's number at `id` or the channel's id by `answer_channel` (template over paths).
     """
 
     name: str
@@ -43,6 +46,10 @@ class Request:
     timeout: float = 30.0
     every: float = 0.0
     """Asked again after this long (an instrument list)."""
+    message: str = ""
+    answer: tuple[Match, ...] = ()
+    id: str = ""
+    answer_channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +68,12 @@ class Prepare:
     extract: tuple[tuple[str, str], ...]
     method: Method = Method.POST
     body: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    failed: tuple[Match, ...] = ()
+    cost: int = 1
+    timeout: float = 10.0
     lifetime: str = ""
-    """The variable that holds the token's lifetime in seconds."""
+    """The variable that holds the token's lifetime in seconds, where the venue tells it: it bounds `Lifetime.max_age`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +95,27 @@ class Opening:
     timeout: float = 10.0
 
 
-class Framing(Enum):
-    """What stands in a venue's frames."""
+@dataclass(frozen=True, slots=True)
+class FixSession:
+    """A FIX session in place of a WebSocket. `logon` are further tags of the Logon message (values may use variables).
 
-    TEXT = "text"
-    BINARY_JSON = "binary json"
-    GZIP = "gzip"
-    RAW_DEFLATE = "raw deflate"
-    PERMESSAGE_DEFLATE = "permessage-deflate"
-    PROTOBUF = "protobuf"
-    SBE = "sbe"
-    MIXED = "mixed"
-    """JSON control in text frames, data in binary ones."""
-    FIX = "fix"
+    `schedule` is the UTC time of day of the daily reset (`HH:MM`, empty: none).
+    """
+
+    sender: str
+    target: str
+    version: str = "FIX.4.4"
+    heartbeat: int = 30
+    reset: bool = True
+    logon: tuple[tuple[int, str], ...] = ()
+    schedule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A place to connect to. `families` name it; `alternatives` are tried in turn after failures.
 
-    `max_channels` bounds what one connection carries; more channels are sharded over more connections, of which there
+    With `fix` it is `tcp://host:port` or `tls://host:port`; an empty `url` is no place at all: its families are polled. `max_channels` bounds what one connection carries; more channels are sharded over more connections, of which there
     may be `max_connections`. `signer` names a hook for authentication.
     """
 
@@ -117,6 +129,7 @@ class Endpoint:
     gate: Gate = Gate()
     openings: tuple[Opening, ...] = ()
     signer: str = ""
+    fix: FixSession | None = None
 
 
 class Resync(Enum):
@@ -125,13 +138,31 @@ class Resync(Enum):
     NONE = "none"
     """The family has no book."""
     REQUEST = "request"
-    """By the REST request named `snapshot`; also made once after every subscription."""
+    """By the request named `snapshot`; also made once after every subscription."""
     RESUBSCRIBE = "resubscribe"
     """Unsubscribe, wait for the answer, subscribe: the stream begins with a snapshot."""
     SUBSCRIBE = "subscribe"
     """Subscribe again without unsubscribing."""
     RECONNECT = "reconnect"
     """A new connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Asking for a channel again and again, where a venue does not push.
+
+    Every answer is a raw payload of the channel. `cursor` is a path in an answer whose value is `${cursor}` of the next request
+    (`first` of the first). An answer with at least `full` entries at `entries` was cut off: the next is asked for at once where the
+    cursor has moved on, and from then on every `fastest`, slower again up to `every` as pages grow thin.
+    """
+
+    request: str
+    every: float
+    fastest: float = 0.0
+    cursor: str = ""
+    first: str = ""
+    entries: str = ""
+    full: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +185,10 @@ class Family:
     contains: tuple[str, ...] = ()
     max_channels: int = 0
     """Bounds the family's channels on one connection, beside the endpoint's own bound."""
+    poll: Poll | None = None
+    """Polled, not subscribed."""
+    backfill: str = ""
+    """The request that brings what was missed: made after every new subscription of a channel whose cursor is known."""
 
 
 class Batch(Enum):
@@ -208,6 +243,8 @@ class Ack:
     id: str = ""
     channels: tuple[str, ...] = ()
     accepted: Accepted | None = None
+    key: str = ""
+    """The path of the key by which the connection's data name the channel from now on (`Route.channel` `{@path}`)."""
     timeout: float = 10.0
     """A request unanswered for so long is counted and sent again on a new connection."""
 
@@ -289,7 +326,6 @@ class Carrier(Enum):
     JSON = "json"
     TEXT = "text"
     """A bare word among JSON."""
-    FIX = "fix"
 
 
 class Trigger(Enum):
@@ -304,7 +340,8 @@ class Trigger(Enum):
 class ClientPing:
     """A ping the client sends; without an answer that fits `pong` (any frame, if empty) within `timeout` it reconnects.
 
-    `variable` names a variable of `Prepare` that replaces `every`.
+    `variable` names a variable of `Prepare` that replaces `every`, and `timeout_variable` one for `timeout`, both counted in
+    units of `unit` seconds.
     """
 
     message: str
@@ -314,6 +351,8 @@ class ClientPing:
     carrier: Carrier = Carrier.JSON
     pong: tuple[Match, ...] = ()
     variable: str = ""
+    timeout_variable: str = ""
+    unit: float = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +386,6 @@ class CloseAction(Enum):
     NOW = "now"
     """Connect again at once."""
     BACK_OFF = "back off"
-    AUTHENTICATE = "authenticate"
     WAIT = "wait"
     """Banned: wait as long as `CloseRule.wait` says."""
     FATAL = "fatal"
@@ -422,4 +460,3 @@ class Session:
     closes: tuple[CloseRule, ...] = ()
     reconnect: Reconnect = Reconnect()
     pacing: Pacing = Pacing()
-    framing: Framing = Framing.TEXT

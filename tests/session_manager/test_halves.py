@@ -18,7 +18,7 @@ from session_manager.session.validate import validate
 from tapeline import captures
 from tapeline.errors import SpecIncompleteError, UnknownVenueError
 from tapeline.spec.encode import encode
-from tapeline.spec.session import Batch, Framing, Prepare, Session
+from tapeline.spec.session import Batch, Prepare, Session
 from tapeline.spec.subscribe import Operation, calls, channel, command, routing
 from tests.session_manager.desk import Desk
 
@@ -98,7 +98,6 @@ def test_what_is_not_done_yet_is_refused_at_start() -> None:
     base = halves.load("kraken")
     endpoint = replace(base.endpoints[0], prepare=Prepare("https://x", ()))
     for change, words in (
-        ({"framing": Framing.GZIP}, "framing 'gzip'"),
         ({"subscription": replace(base.subscription, batch=Batch.REPLACE)}, "batch 'replace'"),
         ({"endpoints": (endpoint,)}, "prepare"),
     ):

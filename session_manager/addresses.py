@@ -25,6 +25,9 @@ class Addresses:
             return url
         scheme, netloc, path = self._base
         parts = urlsplit(url)
+        if parts.scheme in ("tcp", "tls"):
+            # A bare connection has no path: whoever stands in tells it by its first bytes.
+            return urlunsplit(("tls" if scheme == "https" else "tcp", netloc, "", "", ""))
         if parts.scheme in ("ws", "wss"):
             scheme = "wss" if scheme == "https" else "ws"
         return urlunsplit((scheme, netloc, f"{path}/{self._venue}/{parts.hostname}{parts.path}", parts.query, ""))

@@ -7,7 +7,6 @@ import random
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
-import picows
 from tapeline_kernel import Router
 
 from session_manager.addresses import Addresses
@@ -29,7 +28,8 @@ from session_manager.session.actions import (
 from session_manager.session.plan import plan
 from session_manager.session.subscriptions import Status
 from session_manager.session.venue import VenueSession
-from session_manager.socket import Socket, connect
+from session_manager.transport import Transport, transport
+from tapeline.errors import HandshakeError
 from tapeline.spec.encode import encode
 from tapeline.spec.session import Session
 from tapeline.spec.subscribe import routing
@@ -72,7 +72,8 @@ class Provider:
         self._intake = Intake(self._push, self._turn, loop)
         self._reader = ChannelReader()
         self._seen: set[str] = set()
-        self._sockets: dict[int, Socket] = {}
+        self._transports: dict[int, Transport] = {}
+        self._endpoints = {endpoint.name: endpoint for endpoint in session.endpoints}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -95,8 +96,8 @@ class Provider:
             event("stop_timeout", Level.WARNING, provider=self.running.provider)
         if self._timer is not None:
             self._timer.cancel()
-        for socket in list(self._sockets.values()):
-            socket.close()
+        for one in list(self._transports.values()):
+            one.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -129,19 +130,19 @@ class Provider:
             "subscribers": {cursor.name: self.ring.lag(cursor) for cursor in self.ring.cursors},
         }
 
-    # What sockets tell.
+    # What transports tell.
 
     def on_connected(self, connection: int) -> None:
-        """The handshake is done."""
+        """The connection stands."""
         self._do(self.session.connected(self._loop.time(), connection))
 
     def on_closed(self, connection: int, code: int, reason: str) -> None:
-        """The socket has ended."""
-        self._sockets.pop(connection, None)
+        """The connection has ended, or could not be made."""
+        self._transports.pop(connection, None)
         self._do(self.session.closed(self._loop.time(), connection, code, reason))
 
     def on_heartbeat(self, connection: int, pong: bool) -> None:
-        """A protocol ping or pong came."""
+        """A ping or pong of the carrier's own came."""
         self.control_frames += 1
         self.session.heard(self._loop.time(), connection)
         if pong:
@@ -228,15 +229,16 @@ class Provider:
             case Emit(channel, schema, connection, payload):
                 self.router.inject(channel, schema, self._intake.stamp(), max(0, connection), payload)
                 return True
-            case Send(connection, text) if (socket := self._sockets.get(connection)) is not None:
-                socket.send(text)
-            case Ping(connection) if (socket := self._sockets.get(connection)) is not None:
-                socket.ping()
+            case Send(connection, text) if (carrier := self._transports.get(connection)) is not None:
+                carrier.send(text)
+            case Ping(connection) if (carrier := self._transports.get(connection)) is not None:
+                carrier.ping()
             case Connect():
-                self._sockets[action.connection] = socket = Socket(action.connection, self._intake, self)
-                self._spawn(self._connect(action, socket))
+                made = transport(self._endpoints[action.endpoint], action.connection, self._intake, self)
+                self._transports[action.connection] = made
+                self._spawn(self._connect(action, made))
             case Close(connection, _):
-                if (closing := self._sockets.pop(connection, None)) is not None:
+                if (closing := self._transports.pop(connection, None)) is not None:
                     closing.close()
             case Fetch():
                 self._spawn(self._fetch(action))
@@ -249,11 +251,11 @@ class Provider:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, action: Connect, socket: Socket) -> None:
+    async def _connect(self, action: Connect, made: Transport) -> None:
         try:
-            await connect(self._addresses.of(action.url), action.headers, action.timeout, socket)
-        except (OSError, TimeoutError, picows.WSError) as error:
-            if self._sockets.get(action.connection) is socket:
+            await made.connect(self._addresses.of(action.url), action)
+        except (OSError, TimeoutError, HandshakeError) as error:
+            if self._transports.get(action.connection) is made:
                 self.on_closed(action.connection, 0, f"{type(error).__name__} {error}".strip())
 
     async def _fetch(self, action: Fetch) -> None:

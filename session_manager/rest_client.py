@@ -47,14 +47,14 @@ class RestClient:
             )
         except httpx.HTTPError as error:
             return Answer(reason=f"{type(error).__name__} {error}".strip())
-        return Answer(answer.status_code, _seconds(answer.headers.get("retry-after", "")), answer.content)
+        return Answer(answer.status_code, seconds(answer.headers.get("retry-after", "")), answer.content)
 
     async def close(self) -> None:
         """Ends its connections."""
         await self._client.aclose()
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     """What `Retry-After` says: a number of seconds, or a date."""
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), _LONGEST_WAIT)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from time import time_ns
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import picows
 
 from session_manager.intake import Intake
+from session_manager.rest_client import seconds
+from session_manager.session.actions import Connect
+from tapeline.errors import HandshakeError
+
+if TYPE_CHECKING:
+    from session_manager.transport import Owner
 
 _ABNORMAL, _NO_CODE = 1006, 1005
 _MAX_FRAME = 64 << 20
@@ -15,19 +21,6 @@ _LONGEST_CONTROL = 125
 _RUN = 512
 _TEXT = picows.WSMsgType.TEXT
 _DATA = (_TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION)
-
-
-class Owner(Protocol):
-    """Who holds sockets."""
-
-    def on_connected(self, connection: int) -> None:
-        """The handshake is done."""
-
-    def on_closed(self, connection: int, code: int, reason: str) -> None:
-        """The socket has ended, not by our `close`."""
-
-    def on_heartbeat(self, connection: int, pong: bool) -> None:
-        """A protocol ping (answered already) or pong came."""
 
 
 class Socket(picows.WSListener):
@@ -74,6 +67,22 @@ class Socket(picows.WSListener):
             self._done = True
             self._owner.on_closed(self._connection, self._code, self._reason)
 
+    async def connect(self, url: str, action: Connect) -> None:
+        """Connects; raises OSError, TimeoutError or HandshakeError."""
+        try:
+            await picows.ws_connect(
+                lambda: self,
+                url,
+                websocket_handshake_timeout=action.timeout,
+                # The listener answers pings itself, so that they count as a sign of life.
+                enable_auto_pong=False,
+                max_frame_size=_MAX_FRAME,
+                extra_headers=list(action.headers),
+                read_buffer_init_size=16 * 1024,
+            )
+        except picows.WSError as error:
+            raise _refused(error) from error
+
     def flush(self) -> None:
         """Hands over what has come so far."""
         if self._frames:
@@ -117,15 +126,9 @@ class Socket(picows.WSListener):
             transport.disconnect()
 
 
-async def connect(url: str, headers: tuple[tuple[str, str], ...], timeout: float, socket: Socket) -> None:  # noqa: ASYNC109 - the handshake's own
-    """Connects `socket`; raises OSError, TimeoutError or picows.WSError."""
-    await picows.ws_connect(
-        lambda: socket,
-        url,
-        websocket_handshake_timeout=timeout,
-        # The listener answers pings itself, so that they count as a sign of life.
-        enable_auto_pong=False,
-        max_frame_size=_MAX_FRAME,
-        extra_headers=list(headers),
-        read_buffer_init_size=16 * 1024,
-    )
+def _refused(error: picows.WSError) -> HandshakeError:
+    response = error.response if isinstance(error, picows.WSHandshakeError) else None
+    if response is None:
+        return HandshakeError(str(error))
+    wait = seconds(response.headers.get("retry-after", ""))
+    return HandshakeError(f"status {int(response.status)}", int(response.status), wait)

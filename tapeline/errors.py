@@ -12,6 +12,7 @@ TapelineError
 ├── LostError               reconnect: the other end is gone or not to be trusted any more
 │   ├── ConnectionLostError a connection ended
 │   └── VenueError          a venue said no
+│       └── HandshakeError  before the connection stood
 └── AwayError               retry: the other end is away for a while
     ├── RedisUnavailableError
     ├── StoreUnavailableError
@@ -102,6 +103,15 @@ class ConnectionLostError(LostError):
 
 class VenueError(LostError):
     """A venue said no."""
+
+
+class HandshakeError(VenueError):
+    """A venue would not have the connection; `status` 0 where it did not say, `retry_after` in seconds, 0 where it did not ask."""
+
+    def __init__(self, reason: str, status: int = 0, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class AwayError(TapelineError):

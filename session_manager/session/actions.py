@@ -13,12 +13,17 @@ UNKNOWN_CHANNEL = "_unknown"
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open connection `connection` to `url`; answered by `connected` or `closed`."""
+    """Open connection `connection` of the endpoint so named to `url`; answered by `connected` or `closed`.
+
+    `variables` are what a signer and a prepare step gave, for what else a transport has to say (a FIX logon).
+    """
 
     connection: int
+    endpoint: str
     url: str
     headers: tuple[tuple[str, str], ...]
     timeout: float
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,33 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """Have a signer make variables for a connection attempt; answered by `signed` or `unsigned` with the same connection."""
+
+    connection: int
+    signer: str
+    endpoint: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """From now on the connection's data name `channel` by `key`."""
+
+    connection: int
+    key: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The key (empty: all of the connection's) names nothing more."""
+
+    connection: int
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Put a raw payload into the stream."""
 
@@ -75,4 +107,4 @@ class Report:
     fields: dict[str, object] = field(default_factory=dict)
 
 
-Action = Connect | Send | Ping | Close | Fetch | Emit | Report
+Action = Connect | Send | Ping | Close | Fetch | Sign | Learn | Forget | Emit | Report

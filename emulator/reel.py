@@ -21,6 +21,11 @@ from emulator import wire
 ID_WIDTH = 12
 ID_MARK = "#" * ID_WIDTH
 """Stands in a line's text where an id is to be written."""
+KEY_WIDTH = 7
+KEY_MARK = "@" * KEY_WIDTH
+"""Stands where the connection's own key of the channel is to be written (`Subscribe.key`)."""
+COUNTER_MARK = "%" * 10
+"""Stands where the connection's own count of its frames is to be written; it starts at 10^9, so that its width is fixed."""
 
 _LIMIT = 10**ID_WIDTH
 _FOUR = np.frombuffer(b"".join(b"%04d" % n for n in range(10_000)), dtype="<u4")

@@ -12,7 +12,7 @@ from pathlib import Path
 from emulator import halves, tape
 from emulator.connection import Connection
 from emulator.feed import Shelf
-from emulator.generic import GenericDialogue
+from emulator.generic import Generic
 from emulator.ledger import Ledger
 from emulator.reel import Block
 from emulator.served import Served, Source, SynthSource, TapeSource
@@ -59,7 +59,7 @@ class Emulator:
         self.server = Server(self.venues, self._dialogue, self._pace(), self._sent, self.stats)
 
     def _served(self, name: str) -> Served | None:
-        session, venue = halves.session(name), emulation(name)
+        session, venue = halves.session(name), emulation(name) or Generic(name)
         shelf = Shelf([])
         source = self._source(name, session, venue, shelf)
         if source is None:
@@ -69,7 +69,7 @@ class Emulator:
             shelf.index(channel)
         return Served(name, session, venue, source, shelf, self.ledger.venue(name, shelf.names), time.time_ns)
 
-    def _source(self, name: str, session: Session, venue: Emulation | None, shelf: Shelf) -> Source | None:
+    def _source(self, name: str, session: Session, venue: Emulation, shelf: Shelf) -> Source | None:
         options = self._options
         if options.capture is not None:
             loaded = tape.load([options.capture], session, venue, any_host=True)
@@ -78,14 +78,10 @@ class Emulator:
             paths = tape.find(options.captures, name)
             found = tape.load(paths, session, venue)
             return TapeSource(session, found, venue, shelf, options.speed) if found.count else None
-        if venue is None:
-            raise UsageError(f"{name} has no synthetic market: give a capture")
         return SynthSource(session, venue, synthetic_channels(session, venue), shelf)
 
-    def _dialogue(self, served: Served, query: Mapping[str, str]) -> Dialogue:
-        if served.venue is None:
-            return GenericDialogue(served.session)
-        return served.venue.dialogue(query, served.source.channels)
+    def _dialogue(self, served: Served, query: Mapping[str, str], url: str) -> Dialogue:
+        return served.venue.dialogue(query, served.source.channels, url)
 
     def _pace(self) -> float:
         """Seconds a slice of synthetic payloads spans: short, but with some payloads of every venue in it."""

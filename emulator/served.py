@@ -232,7 +232,7 @@ class Served:
         self,
         name: str,
         session: Session,
-        venue: Emulation | None,
+        venue: Emulation,
         source: Source,
         shelf: Shelf,
         tally: Tally,
@@ -254,8 +254,8 @@ class Served:
 
     async def rest(self, path: str, query: dict[str, str]) -> HttpResponse:
         """Answers a REST request."""
-        ask = self.venue.ask(path, query) if self.venue else None
-        if self.venue is None or ask is None:
+        ask = self.venue.ask(path, query)
+        if ask is None:
             return self._refused(404, f"no such path {path}")
         fault = self.faults.hit(Target.REST, ask.symbol or "*")
         behind = 0
@@ -277,12 +277,11 @@ class Served:
 
     def _refused(self, status: int, reason: str) -> HttpResponse:
         self.tally.rest[f"{REST}_refused"] = self.tally.rest.get(f"{REST}_refused", 0) + 1
-        body = self.venue.refusal(status, reason) if self.venue else reason.encode()
-        return HttpResponse(status, body)
+        return HttpResponse(status, self.venue.refusal(status, reason))
 
     def _feed(self, symbol: str) -> Feed | None:
         """The stream a snapshot is for: of the latest connection that carries the symbol's book."""
-        if not symbol or self.venue is None:
+        if not symbol:
             return None
         glob = self.venue.book_channel(symbol)
         for connection in reversed(self.connections):

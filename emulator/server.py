@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import cast
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -19,7 +20,7 @@ from tapeline.errors import UsageError
 _OWN = "_tapeline"
 _GOODBYE = 0.5
 """How long clients get to take what is still being sent when the emulator stops, in seconds."""
-MakeDialogue = Callable[[Served, Mapping[str, str]], Dialogue]
+MakeDialogue = Callable[[Served, Mapping[str, str], str], Dialogue]
 
 
 class Server:
@@ -62,10 +63,11 @@ class Server:
 
     def upgrade(self, request: HttpRequest) -> Connection | HttpResponse:
         """The connection a handshake opens, or why not."""
-        served, _ = self._venue(request.path)
+        served, path = self._venue(request.path)
         if served is None:
             return HttpResponse(404, b"no such venue")
-        return Connection(served, self._dialogue(served, request.query), self._pace, self._on_sent)
+        url = f"wss://{_host(request.path)}{path}" + (f"?{urlencode(request.query)}" if request.query else "")
+        return Connection(served, self._dialogue(served, request.query, url), self._pace, self._on_sent)
 
     def _venue(self, path: str) -> tuple[Served | None, str]:
         _, name, *rest = [*path.split("/"), ""]
@@ -104,6 +106,11 @@ class Server:
             connection.strike(command)
         served.tally.faults[command.fault] = served.tally.faults.get(command.fault, 0) + len(hit)
         return {"struck": command.fault, "connections": len(hit)}
+
+
+def _host(path: str) -> str:
+    """The original host in a request's path."""
+    return [*path.split("/"), "", "", ""][2]
 
 
 class Gate(asyncio.Protocol):

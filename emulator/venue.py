@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -17,17 +17,22 @@ from emulator.reel import Clock, Line
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A control frame to the client."""
+    """A control frame to the client, packed as the venue packs its frames; `plain`: as text whatever the venue does."""
 
     payload: bytes
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """The client wants a channel; `depth` where the venue lets it choose, else 0."""
+    """The client wants a channel; `depth` where the venue lets it choose, else 0.
+
+    `key` (`KEY_WIDTH` digits) names the channel in this connection's data, where the venue's acks tell one.
+    """
 
     channel: str
     depth: int = 0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,40 @@ class Hang:
     reason: str = ""
 
 
-Act = Say | Subscribe | Unsubscribe | Hang
+class Asked(Enum):
+    """What a request is for."""
+
+    SNAPSHOT = "snapshot"
+    INSTRUMENTS = "instruments"
+    PAGE = "page"
+    """What a polled channel has to tell since `Ask.cursor`."""
+
+
+class Ask(NamedTuple):
+    """A request understood, by REST or over the socket.
+
+    For a snapshot `symbol` as the client wrote it and how many levels (0: as many as the venue likes). `channel` is the
+    channel it is for, where that is known, and `number` the request's own where it came over the socket.
+    """
+
+    asked: Asked
+    symbol: str = ""
+    limit: int = 0
+    channel: str = ""
+    number: str = ""
+    cursor: str = ""
+    when: Callable[[int], int] | None = None
+    """When the market was at a position (ns since the epoch), for what bears the time at which it happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A request that came over the socket: the market answers it there, as of now."""
+
+    ask: Ask
+
+
+Act = Say | Subscribe | Unsubscribe | Hang | Reply
 
 
 class Dialogue(Protocol):
@@ -62,21 +100,6 @@ class Dialogue(Protocol):
     def tick(self, now_ns: int, idle: float) -> list[Act]:
         """What it says by itself, asked each second; `idle` is how many seconds nothing was sent."""
         ...
-
-
-class Asked(Enum):
-    """What a REST request is for."""
-
-    SNAPSHOT = "snapshot"
-    INSTRUMENTS = "instruments"
-
-
-class Ask(NamedTuple):
-    """A REST request understood: for a snapshot the channel glob its deltas ride on and how many levels."""
-
-    asked: Asked
-    symbol: str = ""
-    limit: int = 0
 
 
 class TapeBook(Protocol):
@@ -129,8 +152,8 @@ class Emulation(Protocol):
         """Builds the market (a second of work)."""
         ...
 
-    def dialogue(self, query: Mapping[str, str], known: Collection[str]) -> Dialogue:
-        """A new connection's; `known` are the channel ids that can be served."""
+    def dialogue(self, query: Mapping[str, str], known: Collection[str], url: str = "") -> Dialogue:
+        """A new connection's to that URL of the venue; `known` are the channel ids that can be served."""
         ...
 
     def ask(self, path: str, query: Mapping[str, str]) -> Ask | None:

@@ -38,7 +38,7 @@ class Binance:
         """Builds the market."""
         return BinanceSynth(self.flavour)
 
-    def dialogue(self, query: Mapping[str, str], known: Collection[str]) -> BinanceDialogue:
+    def dialogue(self, query: Mapping[str, str], known: Collection[str], url: str = "") -> BinanceDialogue:
         """A connection's; `streams` of the query are subscribed at once. Any stream is accepted, as the venue does."""
         return BinanceDialogue([name for name in query.get("streams", "").split("/") if name])
 

@@ -47,7 +47,7 @@ class Coinbase:
         """Builds the market."""
         return CoinbaseSynth()
 
-    def dialogue(self, query: Mapping[str, str], known: Collection[str]) -> CoinbaseDialogue:
+    def dialogue(self, query: Mapping[str, str], known: Collection[str], url: str = "") -> CoinbaseDialogue:
         """A connection's; products of no known channel are refused."""
         return CoinbaseDialogue({channel.partition(".")[2] for channel in known} - {""})
 

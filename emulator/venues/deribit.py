@@ -31,7 +31,7 @@ class Deribit:
         """Builds the market."""
         return DeribitSynth()
 
-    def dialogue(self, query: Mapping[str, str], known: Collection[str]) -> DeribitDialogue:
+    def dialogue(self, query: Mapping[str, str], known: Collection[str], url: str = "") -> DeribitDialogue:
         """A connection's; channels of instruments that no known channel has are left out of the answer."""
         return DeribitDialogue({channel.split(".")[1] for channel in known if "." in channel})
 

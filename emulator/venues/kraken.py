@@ -34,7 +34,7 @@ class Kraken:
         """Builds the market."""
         return KrakenSynth()
 
-    def dialogue(self, query: Mapping[str, str], known: Collection[str]) -> KrakenDialogue:
+    def dialogue(self, query: Mapping[str, str], known: Collection[str], url: str = "") -> KrakenDialogue:
         """A connection's; symbols of no known channel are refused."""
         return KrakenDialogue({channel.partition(".")[2] for channel in known} - {""})
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from emulator import halves
-from emulator.generic import GenericDialogue
+from emulator.dialogue import GenericDialogue
 from emulator.venue import Act, Dialogue, Hang, Say, Subscribe, Unsubscribe, emulation
 from tapeline.spec.subscribe import Operation, calls, channel
 

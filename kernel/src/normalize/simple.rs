@@ -146,6 +146,8 @@ impl State {
             match value {
                 StatValue::Price => statistic.price = Some(self.price(instrument, number)?.0),
                 StatValue::Quantity => statistic.quantity = Some(self.quantity(instrument, number)?),
+                // Zero is how a venue says that there is none.
+                StatValue::TimeMs if number.is_zero() => continue,
                 StatValue::TimeMs => {
                     let Ok((nanos, _)) = (Dec { mantissa: number.mantissa, decimals: number.decimals }).to_scale(0)
                     else {

@@ -14,6 +14,8 @@ from normalizer.publisher_address import RedisAddress
 from tapeline import venues
 from tapeline.errors import UsageError
 from tapeline.process import cancel, first_of, run
+from tapeline.redis_place import RedisPlace
+from tapeline.redis_url import seeds
 from tapeline.settings import Settings
 from tapeline.spec.encode import encode
 from tapeline.stream import StreamClient
@@ -35,14 +37,15 @@ async def _serve(args: argparse.Namespace, stop: asyncio.Event) -> None:
     url = args.redis or settings.redis_url
     if not url:
         raise UsageError("no Redis: give --redis URL or set TAPELINE_REDIS_URL")
-    address = RedisAddress.parse(url)
+    for seed in seeds(url):
+        RedisAddress.parse(seed)
     async with StreamClient(args.source) as client:
         pipelines = {}
         for name in dict.fromkeys(args.venues.split(",")):
             venue = venues.load(name)
             make_kernel = partial(Normalizer, encode(venue.meaning), venue.provider, args.instance)
             pipelines[venue.provider] = Pipeline(
-                client, address, make_kernel, venue.provider, args.instance,
+                client, RedisPlace(url), make_kernel, venue.provider, args.instance,
                 settings.publish_buffer_bytes // len(args.venues.split(",")), settings.flush_seconds,
             )  # fmt: skip
 

@@ -11,10 +11,12 @@ from tapeline_kernel import BatchError, Normalizer, Output
 from normalizer.delays import Delays
 from normalizer.findings import Findings
 from normalizer.publisher import Entry, Publisher
-from normalizer.publisher_address import RedisAddress, command
+from normalizer.publisher_address import RedisAddress, command, state
 from normalizer.resync import Resyncs
+from tapeline import redis_keys
 from tapeline.errors import AwayError, LostError, RedisUnavailableError
 from tapeline.process import Backoff, cancel, first_of
+from tapeline.redis_place import RedisPlace
 from tapeline.stream import Position, StreamClient
 from tapeline.telemetry import Level, count, event
 
@@ -37,19 +39,19 @@ class Pipeline:
     """Everything between one provider's raw stream and its channels."""
 
     def __init__(
-        self, client: StreamClient, address: RedisAddress, make_kernel: Callable[[], Normalizer], provider: str,
+        self, client: StreamClient, place: RedisPlace, make_kernel: Callable[[], Normalizer], provider: str,
         instance: str, buffer_bytes: int, flush_seconds: float,
     ) -> None:  # fmt: skip
         self._client = client
-        self._address = address
+        self._place = place
         self._make_kernel = make_kernel
         self._kernel = make_kernel()
         self._poison: set[bytes] = set()
         self._provider = provider
-        self._cursor_key = f"tapeline:cursor:{provider}:{instance}"
-        self._checkpoint_key = f"tapeline:checkpoint:{provider}:{instance}"
+        self._cursor_key = redis_keys.cursor(provider, instance)
+        self._checkpoint_key = redis_keys.checkpoint(provider, instance)
         self._flush_seconds = flush_seconds
-        self._publisher = Publisher(address, provider, buffer_bytes, self._refresh_all)
+        self._publisher = Publisher(self._address, provider, buffer_bytes, self._refresh_all)
         self._resyncs = Resyncs(client, provider)
         self._findings = Findings(provider, self._resyncs)
         self._delays = Delays()
@@ -115,12 +117,16 @@ class Pipeline:
             event("bad_position", Level.ERROR, provider=self._provider, text=text.decode(errors="backslashreplace"))
             return None
 
+    async def _address(self) -> RedisAddress:
+        """The server that has the feed's keys now; where Redis is one server, always that."""
+        return RedisAddress.parse(await self._place.holding(self._cursor_key))
+
     async def _state(self) -> tuple[dict[bytes, bytes], bytes | None]:
         backoff = Backoff()
         end = time.monotonic() + _REDIS_START_SECONDS
         while True:
             try:
-                return await self._address.state(self._checkpoint_key, self._cursor_key)
+                return await state(self._place, self._checkpoint_key, self._cursor_key)
             except RedisUnavailableError as error:
                 if time.monotonic() > end:
                     raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from normalizer.publisher_address import RedisAddress
@@ -19,7 +19,7 @@ FLIGHT_BYTES = 8 << 20
 """How much may be written without an answer: enough for any round trip, little enough to be sent again."""
 _SILENCE_SECONDS = 5.0
 # Redis says these while it is on its way up or down; the same commands go through a little later.
-_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "NOREPLICAS")
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "BUSY ", "NOREPLICAS")
 
 
 @dataclass(slots=True)
@@ -50,10 +50,17 @@ class Dropped:
 
 
 class Publisher:
-    """One provider's way to Redis. `on_connected` is called when everything must be assumed forgotten there."""
+    """One provider's way to Redis, to the server that `address` gives for each connection.
+
+    `on_connected` is called when everything must be assumed forgotten there.
+    """
 
     def __init__(
-        self, address: RedisAddress, provider: str, buffer_bytes: int, on_connected: Callable[[], None]
+        self,
+        address: Callable[[], Awaitable[RedisAddress]],
+        provider: str,
+        buffer_bytes: int,
+        on_connected: Callable[[], None],
     ) -> None:
         self._address = address
         self._provider = provider
@@ -116,7 +123,7 @@ class Publisher:
         backoff = Backoff(0.05, 2.0)
         while True:
             try:
-                link = await connect(self._address)
+                link = await connect(await self._address())
             except RedisUnavailableError as error:
                 wait = backoff.next()
                 event("redis_away", Level.WARNING, provider=self._provider, reason=str(error), retry_seconds=round(wait, 3))  # fmt: skip

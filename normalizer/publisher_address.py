@@ -9,16 +9,15 @@ from typing import Any, cast
 import redis.asyncio
 from redis.asyncio.connection import SSLConnection
 from redis.connection import parse_url
-from redis.exceptions import RedisError
 
-from tapeline.errors import RedisUnavailableError, UsageError
+from tapeline.errors import UsageError
+from tapeline.redis_place import RedisPlace
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
     """A server, and the commands that open a session on it."""
 
-    url: str
     host: str
     port: int
     path: str
@@ -38,7 +37,6 @@ class RedisAddress:
         except (ValueError, TypeError) as error:
             raise UsageError(f"--redis is no Redis URL: {error}") from None
         return RedisAddress(
-            url,
             parts.get("host") or "localhost",
             int(parts.get("port") or 6379),
             parts.get("path") or "",
@@ -46,18 +44,12 @@ class RedisAddress:
             _greeting(parts),
         )
 
-    async def state(self, checkpoint: str, cursor: str) -> tuple[dict[bytes, bytes], bytes | None]:
-        """The fields of one hash and the value of one key; raises RedisUnavailableError."""
-        client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
-            self.url, socket_timeout=30, socket_connect_timeout=5
-        )
-        try:
-            fields = cast(dict[bytes, bytes], await client.hgetall(checkpoint))
-            return fields, cast("bytes | None", await client.get(cursor))
-        except (RedisError, OSError) as error:
-            raise RedisUnavailableError(f"Redis at {self.place}: {error}") from None
-        finally:
-            await client.aclose()
+
+async def state(place: RedisPlace, checkpoint: str, cursor: str) -> tuple[dict[bytes, bytes], bytes | None]:
+    """The fields of one hash and the value of one key beside it; raises RedisUnavailableError."""
+    async with place.client(cursor) as client:
+        fields = cast(dict[bytes, bytes], await client.hgetall(checkpoint))
+        return fields, cast("bytes | None", await client.get(cursor))
 
 
 def command(*words: str | bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tapeline.errors import SettingError
+from tapeline.redis_url import seeds
 
 PREFIX = "TAPELINE_"
 
@@ -51,10 +52,10 @@ def _url(*schemes: str) -> Read:
     def read(text: str) -> str | None:
         if not text:
             return None
-        parts = urlsplit(text)
-        # The port is checked when it is read.
-        if parts.scheme not in schemes or not (parts.hostname or parts.path) or parts.port == 0:
-            raise ValueError
+        for parts in map(urlsplit, seeds(text)):
+            # The port is checked when it is read.
+            if parts.scheme not in schemes or not (parts.hostname or parts.path) or parts.port == 0:
+                raise ValueError
         return text
 
     return read
@@ -92,7 +93,7 @@ _read_bytes = _integer(_MIB, 1 << 40)
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         "redis_url": Option(
-            "REDIS_URL", "", "redis://, rediss:// or unix:// URL", "The Redis to publish to and read from. Without it `tapeline up` starts one of its own.", _url("redis", "rediss", "unix")),
+            "REDIS_URL", "", "redis://, rediss:// or unix:// URL; of a cluster any nodes, joined by commas", "The Redis to publish to and read from. Without it `tapeline up` starts one of its own.", _url("redis", "rediss", "unix")),
         "data_dir": Option("DATA_DIR", "data", "a path", "Where everything local is kept.", _path),
         "store": Option(
             "STORE", "", "a path, file:///path or s3://bucket/prefix", "The object store. Without it: `store` in the data directory.", _store),

@@ -18,6 +18,8 @@ from tapeline.consumer.layout import LAYOUTS
 from tapeline.consumer.snapshots import Snapshots
 from tapeline.consumer.wire import Address, Push, Wire
 from tapeline.errors import ChannelNameError, RedisUnavailableError, UsageError
+from tapeline.redis_place import RedisPlace
+from tapeline.redis_url import seeds
 from tapeline.telemetry import Level, count, event
 
 _EXACT = b"message"
@@ -48,7 +50,9 @@ class Consumer:
         if not patterns or isinstance(patterns, str):
             raise UsageError(f"patterns is {patterns!r}; allowed: a list of at least one pattern")
         self.counts = Counts()
-        self._address = Address.parse(url)
+        for seed in seeds(url):
+            Address.parse(seed)
+        self._place = RedisPlace(url)
         self._snapshots = Snapshots(url, connect_seconds)
         self._patterns = list(dict.fromkeys(patterns))
         self._buffer_bytes = buffer_bytes
@@ -139,7 +143,8 @@ class Consumer:
     async def _connect(self, lost: tuple[int, Reason] | None = None) -> Wire:
         """A subscribed connection; where one was lost before, the hole stands before all that comes by the new one."""
         self._early = []
-        wire = await Wire.connect(self._address, self._deliver, self._connect_seconds)
+        address = Address.parse(await self._place.any())
+        wire = await Wire.connect(address, self._deliver, self._connect_seconds)
         try:
             async with asyncio.timeout(self._connect_seconds):
                 exact = [pattern for pattern in self._patterns if not is_pattern(pattern)]

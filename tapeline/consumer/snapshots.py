@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from tapeline.channels import ChannelName, is_pattern, market_data, matches
+from tapeline import redis_keys
+from tapeline.channels import INSTANCES, ChannelName, is_pattern, market_data, matches
 from tapeline.consumer.wire import Address
 from tapeline.errors import ChannelNameError, RedisUnavailableError
+from tapeline.redis_place import RedisPlace
+from tapeline.redis_url import seeds
 from tapeline.schemas import Schema
 from tapeline.telemetry import count
 
@@ -18,8 +22,8 @@ _CHUNK = 64
 
 
 def snapshot_key(channel: str) -> str:
-    """The key of a channel's last full book, trade, quote or definition."""
-    return f"tapeline:snapshot:{channel}"
+    """The key of a channel's last full book, trade, quote or definition; raises ChannelNameError."""
+    return redis_keys.snapshot(ChannelName.parse(channel))
 
 
 def definition_key(instance: str, provider: str, symbol: str) -> str:
@@ -35,10 +39,12 @@ class Snapshots:
     """Reads the late-join keys; every method raises RedisUnavailableError."""
 
     def __init__(self, url: str, seconds: float) -> None:
-        Address.parse(url)
-        self._redis: Redis = Redis.from_url(
-            url, socket_timeout=seconds, socket_connect_timeout=seconds, decode_responses=False, client_name="tapeline-consumer"
-        )  # fmt: skip
+        for seed in seeds(url):
+            Address.parse(seed)
+        self._place = RedisPlace(url)
+        self._seconds = seconds
+        self._servers: dict[str, Redis] = {}
+        self._homes: dict[Feed, Redis] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -48,55 +54,85 @@ class Snapshots:
 
     async def close(self) -> None:
         """Ends the connections."""
-        await self._redis.aclose()
+        servers = list(self._servers.values())
+        self._homes.clear()
+        self._servers.clear()
+        for server in servers:
+            await server.aclose()
 
     async def channels(self, patterns: Sequence[str]) -> list[ChannelName]:
         """All known channels that any of the patterns takes."""
         found: set[str] = set()
-        try:
-            for key in await self._channel_keys(patterns):
-                members = await self._redis.smembers(key)
-                texts = (_text(member) for member in members)
+        async with self._told():
+            for feed in await self._feeds(patterns):
+                home = await self._home(feed)
+                texts = (_text(member) for member in await home.smembers(redis_keys.channels(*feed)))
                 found.update(text for text in texts if any(matches(pattern, text) for pattern in patterns))
-        except (RedisError, OSError) as error:
-            raise RedisUnavailableError(f"Redis: {error}") from None
         return [name for text in sorted(found) if (name := _parsed(text)) is not None]
 
     async def read(self, channels: Iterable[str]) -> AsyncIterator[tuple[str, bytes]]:
         """Snapshots of those channels that have one."""
-        wanted = list(channels)
-        for start in range(0, len(wanted), _CHUNK):
-            part = wanted[start : start + _CHUNK]
-            try:
-                values = await self._redis.mget([snapshot_key(channel) for channel in part])
-            except (RedisError, OSError) as error:
-                raise RedisUnavailableError(f"Redis: {error}") from None
-            for channel, value in zip(part, values, strict=True):
-                if isinstance(value, bytes) and value:
-                    yield channel, value
+        by_feed: dict[Feed, list[ChannelName]] = {}
+        for text in channels:
+            if (name := _parsed(text)) is not None:
+                by_feed.setdefault((name.provider, name.instance), []).append(name)
+        for feed, names in by_feed.items():
+            for start in range(0, len(names), _CHUNK):
+                part = names[start : start + _CHUNK]
+                async with self._told():
+                    home = await self._home(feed)
+                    values = await home.mget([redis_keys.snapshot(name) for name in part])
+                for name, value in zip(part, values, strict=True):
+                    if isinstance(value, bytes) and value:
+                        yield name.format(), value
 
     async def published(self, feed: Feed) -> tuple[int, int] | None:
         """The last batch of a feed that was published, as epoch and sequence."""
-        provider, instance = feed
-        try:
-            return _position(await self._redis.get(f"tapeline:cursor:{provider}:{instance}"))
-        except (RedisError, OSError) as error:
-            raise RedisUnavailableError(f"Redis: {error}") from None
+        async with self._told():
+            home = await self._home(feed)
+            return _position(await home.get(redis_keys.cursor(*feed)))
 
     async def noted(self, feed: Feed) -> tuple[int, int] | None:
         """The position that a feed's late-join keys stand for."""
-        provider, instance = feed
-        try:
-            value = await self._redis.hget(f"tapeline:checkpoint:{provider}:{instance}", "position")
-        except (RedisError, OSError) as error:
-            raise RedisUnavailableError(f"Redis: {error}") from None
-        return _position(value)
+        async with self._told():
+            home = await self._home(feed)
+            return _position(await home.hget(redis_keys.checkpoint(*feed), "position"))
 
-    async def _channel_keys(self, patterns: Sequence[str]) -> list[str]:
+    @asynccontextmanager
+    async def _told(self) -> AsyncIterator[None]:
+        """Errors of Redis become ours; where the keys are is looked up anew after one."""
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            await self.close()
+            raise RedisUnavailableError(f"Redis: {error}") from None
+
+    async def _home(self, feed: Feed) -> Redis:
+        """The server that has a feed's keys."""
+        if (known := self._homes.get(feed)) is not None:
+            return known
+        home = self._homes[feed] = self._server(await self._place.holding(redis_keys.cursor(*feed)))
+        return home
+
+    def _server(self, url: str) -> Redis:
+        if url not in self._servers:
+            self._servers[url] = Redis.from_url(
+                url, socket_timeout=self._seconds, socket_connect_timeout=self._seconds, decode_responses=False,
+                client_name="tapeline-consumer",
+            )  # fmt: skip
+        return self._servers[url]
+
+    async def _feeds(self, patterns: Sequence[str]) -> list[Feed]:
+        """The feeds that patterns may reach: those they name, else all that have channels."""
         providers = [_provider(pattern) for pattern in patterns]
         if all(providers):
-            return [f"tapeline:channels:{provider}" for provider in sorted({one for one in providers if one})]
-        return sorted([_text(key) async for key in self._redis.scan_iter("tapeline:channels:*", count=1000)])
+            return [(one, instance) for one in sorted({one for one in providers if one}) for instance in INSTANCES]
+        found: set[Feed] = set()
+        for url in await self._place.all():
+            async for key in self._server(url).scan_iter(redis_keys.channels("*", "*"), count=1000):
+                if (feed := redis_keys.feed_of(_text(key))) is not None:
+                    found.add(feed)
+        return sorted(found)
 
 
 def _provider(pattern: str) -> str | None:

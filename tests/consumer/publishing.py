@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 import numpy as np
 from redis.asyncio import Redis
 
+from tapeline import redis_keys
+from tapeline.channels import ChannelName
 from tapeline.consumer import Consumer, Hole, Message
 from tapeline.consumer.layout import F_LAST, LAYOUTS
 from tapeline.schemas import Schema
@@ -60,13 +62,14 @@ class Publisher:
 
     async def keep(self, channel: str, snapshot: bytes) -> None:
         """A late-join key, and its channel among the known ones."""
-        await self.redis.sadd(f"tapeline:channels:{channel.split('.')[3]}", channel)
-        await self.redis.set(f"tapeline:snapshot:{channel}", snapshot)
+        name = ChannelName.parse(channel)
+        await self.redis.sadd(redis_keys.channels(name.provider, name.instance), channel)
+        await self.redis.set(redis_keys.snapshot(name), snapshot)
 
     async def at(self, published: int, noted: int) -> None:
         """What has been published, and what the keys stand for."""
-        await self.redis.set("tapeline:cursor:X:PRIMARY", f"1:{published}")
-        await self.redis.hset("tapeline:checkpoint:X:PRIMARY", "position", f"1:{noted}")
+        await self.redis.set(redis_keys.cursor("X", "PRIMARY"), f"1:{published}")
+        await self.redis.hset(redis_keys.checkpoint("X", "PRIMARY"), "position", f"1:{noted}")
 
     async def kill_subscribers(self) -> int:
         """Ends all subscribed connections, as Redis does with those who lag."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tapeline_kernel import Normalizer
 
+from tapeline import redis_keys
 from tapeline.consumer import Consumer, Hole, Message
 from tapeline.offline import feed
 from tapeline.schemas import Schema
@@ -78,7 +79,7 @@ async def test_who_joins_late_has_the_same_books(venue: str, redis_url: str, mon
             output = kernel.normalize(part)
             last = b"%d:%d" % (output.epoch, output.last)
             await send(publisher, output.data, output.commands)
-            await publisher.redis.set(f"tapeline:cursor:{venue.upper()}:PRIMARY", last)
+            await publisher.redis.set(redis_keys.cursor(venue.upper(), "PRIMARY"), last)
             if place % 7 == 6 or place == len(parts) - 1:
                 await send(publisher, *kernel.flush())
             if place == len(parts) // 2:

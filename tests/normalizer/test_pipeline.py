@@ -16,9 +16,10 @@ import redis.asyncio
 from tapeline_kernel import BatchError, Normalizer, Output
 
 from normalizer.pipeline import Pipeline
-from normalizer.publisher_address import RedisAddress
-from tapeline import venues
+from tapeline import redis_keys, venues
+from tapeline.channels import ChannelName
 from tapeline.cli.up.children import spawn
+from tapeline.redis_place import RedisPlace
 from tapeline.redis_server import start_redis
 from tapeline.spec.encode import encode
 from tapeline.stream import Position, StreamClient
@@ -28,8 +29,8 @@ EPOCH = 1_700_000_000_000_000_000
 VENUE = "binance_spot"
 PROVIDER = "BINANCE_SPOT"
 CHANNEL = f"MARKET_DATA.PRIMARY.TRADES.{PROVIDER}.btcusdt@trade"
-CHECKPOINT = f"tapeline:checkpoint:{PROVIDER}:PRIMARY"
-CURSOR = f"tapeline:cursor:{PROVIDER}:PRIMARY"
+CHECKPOINT = redis_keys.checkpoint(PROVIDER, "PRIMARY")
+CURSOR = redis_keys.cursor(PROVIDER, "PRIMARY")
 
 
 def trade(number: int) -> bytes:
@@ -98,8 +99,7 @@ async def normalizing(
     """A pipeline at work; ended by a clean stop, or like a killed process."""
     stop = asyncio.Event()
     async with StreamClient(server.address) as client:
-        address = RedisAddress.parse(redis_url)
-        pipeline = Pipeline(client, address, make_kernel, PROVIDER, "PRIMARY", 1 << 20, flush_seconds)
+        pipeline = Pipeline(client, RedisPlace(redis_url), make_kernel, PROVIDER, "PRIMARY", 1 << 20, flush_seconds)
         running = asyncio.create_task(pipeline.run(stop, asyncio.Event()))
         try:
             yield pipeline
@@ -281,7 +281,7 @@ async def test_a_redis_that_forgot_everything_is_told_again(tmp_path: Path) -> N
             while await client.get(CURSOR) != f"{EPOCH}:20".encode():  # noqa: ASYNC110 - another process makes it true
                 await asyncio.sleep(0.01)
             assert await client.hget(CHECKPOINT, "position") == f"{EPOCH}:20".encode()
-            assert await client.exists(f"tapeline:snapshot:{CHANNEL}")
+            assert await client.exists(redis_keys.snapshot(ChannelName.parse(CHANNEL)))
     own.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -48,10 +48,19 @@ def entry(sequence: int, size: int = 1, pad: int = 0) -> Entry:
     return Entry(data, command("SET", "cursor", str(position)), size + 1, sequence, position)
 
 
+def only(url: str) -> Callable[[], Awaitable[RedisAddress]]:
+    """The address of a Redis that is one server."""
+
+    async def address() -> RedisAddress:
+        return RedisAddress.parse(url)
+
+    return address
+
+
 @asynccontextmanager
 async def publishing(url: str, buffer_bytes: int = 1 << 20) -> AsyncIterator[Publisher]:
     """A publisher at work."""
-    publisher = Publisher(RedisAddress.parse(url), "TEST", buffer_bytes, lambda: None)
+    publisher = Publisher(only(url), "TEST", buffer_bytes, lambda: None)
     running = asyncio.create_task(publisher.run())
     try:
         yield publisher
@@ -95,7 +104,7 @@ async def test_a_slow_redis_holds_the_reader_up(redis_url: str) -> None:
 async def test_what_came_while_redis_was_away_is_published_after(server: RunningRedis, how: signal.Signals, tmp_path: Path) -> None:  # fmt: skip
     """Nothing is dropped where the buffer suffices, and nothing is out of order."""
     refreshed: list[int] = []
-    publisher = Publisher(RedisAddress.parse(server.url), "TEST", 1 << 20, lambda: refreshed.append(1))
+    publisher = Publisher(only(server.url), "TEST", 1 << 20, lambda: refreshed.append(1))
     running = asyncio.create_task(publisher.run())
     publisher.offer(entry(1, 10))
     assert await publisher.drain(10)

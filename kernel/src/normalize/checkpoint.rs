@@ -71,7 +71,7 @@ impl State {
             }
         }
         fields.push((POSITION.to_vec(), format!("{}:{}", self.epoch, self.last).into_bytes()));
-        let key = format!("tapeline:checkpoint:{}:{}", self.provider(), self.instance);
+        let key = format!("{}:checkpoint", self.outs.keys);
         if resp::hset(&mut bytes, key.as_bytes(), &fields) {
             commands += 1;
         }
@@ -101,7 +101,7 @@ impl State {
                 }
             }
             if let Some(channel) = self.outs.all().get(out).filter(|_| !records.is_empty()) {
-                resp::set(bytes, format!("tapeline:snapshot:{}", channel.name).as_bytes(), &records);
+                resp::set(bytes, format!("{}:snapshot:{}", self.outs.keys, channel.name).as_bytes(), &records);
                 *commands += 1;
             }
         }

@@ -74,6 +74,8 @@ pub struct Outs {
     sink: Sink,
     prefix: String,
     provider: String,
+    /// How the keys of this feed begin: one hash tag, so that one node of a cluster holds them all.
+    pub keys: String,
     all: Vec<Out>,
     index: HashMap<(Schema, String), usize>,
     touched: Vec<usize>,
@@ -101,6 +103,7 @@ impl Outs {
             sink,
             prefix: format!("MARKET_DATA.{instance}"),
             provider: provider.into(),
+            keys: format!("tapeline:{{{provider}:{instance}}}"),
             all: Vec::new(),
             index: HashMap::new(),
             touched: Vec::new(),
@@ -238,7 +241,7 @@ impl Outs {
             let (out, _) = self.ends[place];
             let Some(channel) = self.all.get_mut(out) else { continue };
             if self.sink == Sink::Resp && channel.pending.len() >= PUBLICATION_BYTES {
-                publish(channel, &self.provider, done, commands);
+                publish(channel, &self.keys, done, commands);
                 self.touched.retain(|known| *known != out);
             }
         }
@@ -249,7 +252,7 @@ impl Outs {
     pub fn end_batch(&mut self, done: &mut Vec<u8>, commands: &mut u32) -> (Vec<u8>, usize) {
         for out in self.touched.drain(..) {
             if let Some(channel) = self.all.get_mut(out) {
-                publish(channel, &self.provider, done, commands);
+                publish(channel, &self.keys, done, commands);
             }
         }
         if self.sink == Sink::Dbn {
@@ -270,19 +273,19 @@ impl Outs {
             for (_, _, record) in &channel.latest {
                 bytes.extend_from_slice(record);
             }
-            resp::set(done, format!("tapeline:snapshot:{}", channel.name).as_bytes(), &bytes);
+            resp::set(done, format!("{}:snapshot:{}", self.keys, channel.name).as_bytes(), &bytes);
             *commands += 1;
         }
     }
 }
 
-fn publish(channel: &mut Out, provider: &str, done: &mut Vec<u8>, commands: &mut u32) {
+fn publish(channel: &mut Out, keys: &str, done: &mut Vec<u8>, commands: &mut u32) {
     if channel.pending.is_empty() {
         return;
     }
     if !channel.announced {
         channel.announced = true;
-        resp::sadd(done, format!("tapeline:channels:{provider}").as_bytes(), &[channel.name.as_bytes()]);
+        resp::sadd(done, format!("{keys}:channels").as_bytes(), &[channel.name.as_bytes()]);
         *commands += 1;
     }
     resp::publish(done, &channel.header, &channel.pending);

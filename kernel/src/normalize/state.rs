@@ -110,7 +110,6 @@ pub type Totals = BTreeMap<String, u64>;
 #[derive(Debug)]
 pub struct State {
     provider: String,
-    pub(super) instance: String,
     publisher_id: u16,
     default_lot: (i64, u8),
     pub(super) exchange: String,
@@ -159,7 +158,6 @@ impl State {
         let books = meaning.mappings.iter().flat_map(|mapping| &mapping.books);
         Ok(Self {
             provider: provider.into(),
-            instance: instance.into(),
             publisher_id,
             default_lot: crate::instrument::lot_for(lot, None),
             exchange: meaning.exchange.clone(),
@@ -471,11 +469,6 @@ impl State {
     /// The `publisher_id` of every record.
     pub fn publisher(&self) -> u16 {
         self.publisher_id
-    }
-
-    /// The provider.
-    pub fn provider(&self) -> &str {
-        &self.provider
     }
 }
 

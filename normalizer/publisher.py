@@ -17,6 +17,10 @@ from tapeline.telemetry import Level, count, event
 
 FLIGHT_BYTES = 8 << 20
 """How much may be written without an answer: enough for any round trip, little enough to be sent again."""
+KEPT_BYTES = 8 << 20
+KEPT_SECONDS = 3.0
+"""What was confirmed so lately is published again over a new connection: a server that dies may have confirmed what it had not
+passed on to the nodes that consumers listen at. They know what they have had."""
 _SILENCE_SECONDS = 5.0
 # Redis says these while it is on its way up or down; the same commands go through a little later.
 _PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "BUSY ", "NOREPLICAS")
@@ -69,8 +73,10 @@ class Publisher:
         self._link: Link | None = None
         self._queue: deque[Entry] = deque()
         self._flight: deque[Entry] = deque()
+        self._kept: deque[tuple[float, Entry]] = deque()
         self._queue_bytes = 0
         self._flight_bytes = 0
+        self._kept_bytes = 0
         self._answered_at = 0.0
         self._dropped: list[Dropped] = []
         self._room = asyncio.Event()
@@ -159,11 +165,14 @@ class Publisher:
         link.on_writable = lambda: None
         link.abort()
         self._link = None
-        # What is not confirmed goes out again; consumers know what they have had.
+        # What is not confirmed goes out again, and what was just before; consumers know what they have had.
+        self._forget_old(time.monotonic())
         self._queue.extendleft(reversed(self._flight))
-        self._queue_bytes += self._flight_bytes
+        self._queue.extendleft(entry for _, entry in reversed(self._kept))
+        self._queue_bytes += self._flight_bytes + self._kept_bytes
         self._flight.clear()
-        self._flight_bytes = 0
+        self._kept.clear()
+        self._flight_bytes = self._kept_bytes = 0
         self._make_room()
         self._room.set()
 
@@ -204,7 +213,7 @@ class Publisher:
     def _replies(self, replies: int, errors: list[str]) -> None:
         if errors and not self._bearable(errors):
             return
-        self._answered_at = time.monotonic()
+        now = self._answered_at = time.monotonic()
         self.commands += replies
         flight = self._flight
         while replies and flight:
@@ -216,11 +225,25 @@ class Publisher:
             flight.popleft()
             self._flight_bytes -= head.size
             if head.position is not None:
-                self.published = head.position
+                if self._is_news(head.position):
+                    self.published = head.position
+                self._kept.append((now, head))
+                self._kept_bytes += head.size
+        self._forget_old(now)
         if self._queue:
             self._pump()
         elif not flight:
             self._idle.set()
+
+    def _is_news(self, position: Position) -> bool:
+        """Whether a confirmed position is past what was confirmed before."""
+        known = self.published
+        return known is None or (position.epoch, position.sequence) > (known.epoch, known.sequence)
+
+    def _forget_old(self, now: float) -> None:
+        kept = self._kept
+        while kept and (kept[0][0] + KEPT_SECONDS < now or self._kept_bytes > KEPT_BYTES):
+            self._kept_bytes -= kept.popleft()[1].size
 
     def _bearable(self, errors: list[str]) -> bool:
         """Whether to go on: what Redis refuses only for now is sent again over a new connection."""
@@ -236,7 +259,7 @@ class Publisher:
         while self._queue_bytes > self._buffer_bytes and self._queue:
             entry = self._queue.popleft()
             self._queue_bytes -= entry.size
-            if entry.position is not None:
+            if entry.position is not None and self._is_news(entry.position):
                 self._drop(entry, entry.position)
 
     def _drop(self, entry: Entry, position: Position) -> None:

@@ -62,7 +62,7 @@ def _normalizer(material: Material) -> Normalizer:
 def _route(material: Material, router: Router, turns: list[Turn]) -> list[bytes]:
     batches = []
     for names, stamps, frames in turns:
-        for place, data in router.push(0, stamps, frames):
+        for place, data in router.push(0, stamps, frames)[0]:
             # A REST answer: the session manager knows its channel.
             router.inject(names[place], material.schema, stamps[place], 0, data)
         taken = router.take()

@@ -200,7 +200,7 @@ def _route(payloads: Sequence[bytes], routing: Routing) -> list[str]:
     names: list[str] = []
     for start in range(0, len(payloads), _BATCH):
         part = list(payloads[start : start + _BATCH])
-        control = {place for place, _ in router.push(0, range(1, len(part) + 1), part)}
+        control = {place for place, _ in router.push(0, range(1, len(part) + 1), part)[0]}
         routed = iter(_channels(router.take()))
         names += ["" if place in control else next(routed) for place in range(len(part))]
     return names

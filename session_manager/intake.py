@@ -7,10 +7,10 @@ that stamps strictly rise, whatever the clock does, and the odd places stay free
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import time_ns
 
-Push = Callable[[int, Sequence[int], Sequence[bytes]], None]
+Push = Callable[[int, range, list[bytes]], None]
 """Takes a connection, the stamps (ns since the Unix epoch) and the frames of one read."""
 
 _STEP = 2
@@ -43,6 +43,14 @@ class Intake:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._end_of_turn)
+
+    def behind(self, stamps: range, start: int) -> range:
+        """The stamps of a read, moved from place `start` on behind all that was stamped since."""
+        if not len(stamps) or self._last <= stamps[-1]:
+            return stamps
+        moved = self._last + _STEP - stamps[start]
+        self._last = stamps[-1] + moved
+        return range(stamps.start + moved, stamps.stop + moved, _STEP)
 
     def _end_of_turn(self) -> None:
         self._scheduled = False

@@ -150,12 +150,18 @@ class Provider:
 
     # What arrives.
 
-    def _push(self, connection: int, stamps: Sequence[int], frames: Sequence[bytes]) -> None:
-        left = self.router.push(connection, stamps, frames)
+    def _push(self, connection: int, stamps: range, frames: list[bytes]) -> None:
         now = self._loop.time()
+        left, done = self.router.push(connection, stamps, frames)
         self.session.heard(now, connection)
         for _, frame in left:
             self._control(now, connection, frame)
+        while done < len(frames):
+            # A frame may tell by what key those behind it name their channel, so it was understood first.
+            stamps = self._intake.behind(stamps, done)
+            left, done = self.router.push(connection, stamps, frames, done)
+            for _, frame in left:
+                self._control(now, connection, frame)
         if self.router.open_bytes >= _BATCH_BYTES:
             self._take()
 

@@ -4,6 +4,7 @@
 
 pub mod book;
 pub mod decimal;
+pub mod decode;
 pub mod glob;
 pub mod instrument;
 pub mod json;

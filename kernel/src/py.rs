@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PySequence};
 
+use crate::decode::{Decoder, Undecodable};
 use crate::merge;
 use crate::normalize::{self, Normalizer, Sink};
 use crate::router::Router;
@@ -86,6 +87,37 @@ fn joined<'py>(py: Python<'py>, head: &[u8], body: &[u8]) -> PyResult<Bound<'py,
     })
 }
 
+/// What a frame stands for; the same object where that is the frame itself.
+fn decoded<'py>(
+    py: Python<'py>,
+    frame: &Bound<'py, PyBytes>,
+    text: Result<&[u8], Undecodable>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    match text {
+        Ok(text) if std::ptr::eq(text, frame.as_bytes()) => Ok(frame.clone()),
+        Ok(text) => Ok(PyBytes::new(py, text)),
+        Err(Undecodable(reason)) => Err(PyValueError::new_err(reason)),
+    }
+}
+
+#[pyclass(name = "Decoder", module = "tapeline_kernel")]
+struct PyDecoder {
+    decoder: Guarded<Decoder>,
+}
+
+#[pymethods]
+impl PyDecoder {
+    #[new]
+    fn new(decoder: &[u8]) -> PyResult<Self> {
+        Ok(Self { decoder: Guarded::new(Decoder::from_json(decoder)?) })
+    }
+
+    fn decode<'py>(&mut self, payload: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyBytes>> {
+        let py = payload.py();
+        self.decoder.run(|decoder| decoded(py, &payload, decoder.decode(payload.as_bytes())))?
+    }
+}
+
 #[pyclass(name = "Router", module = "tapeline_kernel")]
 struct PyRouter {
     router: Guarded<Router>,
@@ -98,35 +130,64 @@ impl PyRouter {
         Ok(Self { router: Guarded::new(Router::new(routing, provider, instance, epoch)?) })
     }
 
+    #[pyo3(signature = (connection, stamps, frames, start = 0))]
     fn push<'py>(
         &mut self,
         py: Python<'py>,
         connection: u32,
         stamps: &Bound<'py, PyAny>,
         frames: &Bound<'py, PyAny>,
-    ) -> PyResult<Vec<(usize, Bound<'py, PyBytes>)>> {
+        start: usize,
+    ) -> PyResult<(Vec<(usize, Bound<'py, PyBytes>)>, usize)> {
         let (stamps, frames) = (listed(stamps)?, listed(frames)?);
         if stamps.len() != frames.len() {
             let (stamps, frames) = (stamps.len(), frames.len());
             return Err(PyValueError::new_err(format!("{stamps} stamps for {frames} frames")));
         }
-        let mut work: Vec<(u64, PyBackedBytes)> = Vec::with_capacity(frames.len());
+        let mut work: Vec<(u64, PyBackedBytes)> = Vec::with_capacity(frames.len().saturating_sub(start));
         let mut bytes = 0;
-        for (stamp, frame) in stamps.iter().zip(frames.iter()) {
+        for (stamp, frame) in stamps.iter().zip(frames.iter()).skip(start) {
             let frame = PyBackedBytes::from(frame.cast_into::<PyBytes>()?);
             bytes += frame.len();
             work.push((stamp.extract()?, frame));
         }
-        let left = self.router.run_detached(py, bytes >= ROUTE_DETACHED, |router| {
+        let (left, done) = self.router.run_detached(py, bytes >= ROUTE_DETACHED, |router| {
             let mut left = Vec::new();
             for (place, (stamp, frame)) in work.iter().enumerate() {
                 if router.push(connection, *stamp, frame).is_none() {
                     left.push(place);
+                    if router.stops() {
+                        return (left, place + 1);
+                    }
                 }
             }
-            left
+            (left, work.len())
         })?;
-        left.into_iter().map(|place| Ok((place, (&work[place].1).into_pyobject(py)?))).collect()
+        let left: PyResult<Vec<(usize, Bound<'py, PyBytes>)>> =
+            left.into_iter().map(|place| Ok((start + place, (&work[place].1).into_pyobject(py)?))).collect();
+        Ok((left?, start + done))
+    }
+
+    fn connected(&mut self, connection: u32, endpoint: &str) -> PyResult<()> {
+        self.router.run(|router| router.connected(connection, endpoint))
+    }
+
+    fn learn(&mut self, connection: u32, key: &str, channel: &str) -> PyResult<()> {
+        self.router.run(|router| router.learn(connection, key, channel))
+    }
+
+    #[pyo3(signature = (connection, key = None))]
+    fn forget(&mut self, connection: u32, key: Option<&str>) -> PyResult<()> {
+        self.router.run(|router| router.forget(connection, key))
+    }
+
+    fn decode<'py>(&mut self, frame: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyBytes>> {
+        let py = frame.py();
+        self.router.run(|router| decoded(py, &frame, router.decode(frame.as_bytes())))?
+    }
+
+    fn cursor(&self, channel: &str) -> String {
+        self.router.inner.cursor(channel)
     }
 
     fn inject(&mut self, channel: &str, schema: &str, ts_recv: u64, connection: u32, payload: &[u8]) -> PyResult<u64> {
@@ -300,6 +361,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SpecError", module.py().get_type::<SpecError>())?;
     module.add("BatchError", module.py().get_type::<BatchError>())?;
     module.add("SIDECAR", normalize::SIDECAR.to_vec())?;
+    module.add_class::<PyDecoder>()?;
     module.add_class::<PyRouter>()?;
     module.add_class::<PyEvent>()?;
     module.add_class::<PyOutput>()?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decode::DecoderSpec;
 use crate::time::TimeUnit;
 
 /// A condition on one value of a payload.
@@ -389,4 +390,6 @@ pub struct Meaning {
     pub symbol_aliases: Vec<(String, String)>,
     /// Ids set by hand.
     pub collisions: Vec<(String, u32)>,
+    /// How payloads become JSON text.
+    pub decoder: Option<DecoderSpec>,
 }

@@ -95,7 +95,7 @@ class Feed:
             else:
                 router.inject(answer.channel, answer.schema, frame.ts, connection, frame.data)
             return
-        for _, left in router.push(connection, (frame.ts,), (frame.data,)):
+        for _, left in router.push(connection, (frame.ts,), (frame.data,))[0]:
             name = shapes.name(left)
             if name is None:
                 router.inject(UNKNOWN_CHANNEL, "", frame.ts, connection, left)

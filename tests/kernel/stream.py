@@ -40,7 +40,7 @@ class Stream:
         """A batch of one frame, by the venue's routing."""
         self.clock += 1_000_000
         payload = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
-        assert self.router.push(self.connection, [self.clock], [payload]) == [], "the frame is control"
+        assert self.router.push(self.connection, [self.clock], [payload]) == ([], 1), "the frame is control"
         return self._take()
 
     def injected(self, channel: str, body: object, schema: str = "MBO") -> bytes:

@@ -49,7 +49,8 @@ def channels(frames: Sequence[object]) -> list[str | None]:
     """The channel of each frame; None where no route takes it."""
     texts = [frame if isinstance(frame, bytes) else json.dumps(frame).encode() for frame in frames]
     one = router()
-    left = one.push(0, range(1, len(texts) + 1), texts)
+    left, done = one.push(0, range(1, len(texts) + 1), texts)
+    assert done == len(texts)
     assert all(texts[place] is frame for place, frame in left)
     places = {place for place, _ in left}
     names: list[str | None] = [None] * len(texts)
@@ -117,7 +118,7 @@ def test_a_batch_lists_each_of_its_channels_once_with_its_schema() -> None:
     one = router()
     frame = b'{"channel":"book","data":[{"symbol":"A"}]}'
     for round_ in range(3):
-        assert one.push(4, [10, 11], [frame, frame]) == []
+        assert one.push(4, [10, 11], [frame, frame]) == ([], 2)
         assert one.inject("book.A", "MBO", 12, 5, b"{}") == 3 * round_ + 3
         assert (one.open_payloads, one.next_sequence) == (3, 3 * round_ + 4)
         assert one.open_bytes > 2 * len(frame)
@@ -133,7 +134,7 @@ def test_a_frame_too_large_for_the_interpreter_lock_is_routed_the_same() -> None
     """Megabytes in one push come out as they went in."""
     one = router()
     frames = [b'{"stream":"s%d","pad":"%s"}' % (place, b"x" * 300_000) for place in range(10)]
-    assert one.push(0, list(range(1, 11)), [*frames[:9], b"control"]) == [(9, b"control")]
+    assert one.push(0, list(range(1, 11)), [*frames[:9], b"control"]) == ([(9, b"control")], 10)
     assert [payload.data for payload in taken(one).payloads] == frames[:9]
 
 

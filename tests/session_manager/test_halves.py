@@ -69,7 +69,7 @@ def test_recorded_frames_are_data_of_known_channels_or_known_control(name: str, 
         first.push(0, range(len(frames)), frames)
         found = _channels(first)
         router = Router(encode(routing(session, found)), "V", "PRIMARY", 1)
-        control = [frame for _, frame in router.push(0, range(len(frames)), frames)]
+        control = [frame for _, frame in router.push(0, range(len(frames)), frames)[0]]
         found = _channels(router)
         desk = Desk(name, found)
         assert all(channel(session, one) is not None for one in found)

@@ -6,6 +6,7 @@ from typing import Literal, Self, final
 __all__ = [
     "SIDECAR",
     "BatchError",
+    "Decoder",
     "Event",
     "Normalizer",
     "Output",
@@ -22,6 +23,14 @@ class BatchError(ValueError):
     """Bytes that are not a SubscribeResponse of this contract."""
 
 @final
+class Decoder:
+    """Turns frames into JSON text; `decoder` is `tapeline.spec.encode` of a `Decoder`."""
+
+    def __new__(cls, decoder: bytes) -> Self: ...
+    def decode(self, payload: bytes) -> bytes:
+        """The JSON text of a frame, the frame itself where it is JSON already; ValueError, with the reject reason, where broken."""
+
+@final
 class Router:
     """Puts frames on channels and encodes them into batches; one for each provider and instance.
 
@@ -29,8 +38,24 @@ class Router:
     """
 
     def __new__(cls, routing: bytes, provider: str, instance: str, epoch: int) -> Self: ...
-    def push(self, connection: int, stamps: Sequence[int], frames: Sequence[bytes]) -> list[tuple[int, bytes]]:
-        """Routes frames into the open batch; returns (place, frame) of those no route takes: control or unknown."""
+    def push(
+        self, connection: int, stamps: Sequence[int], frames: Sequence[bytes], start: int = 0
+    ) -> tuple[list[tuple[int, bytes]], int]:
+        """Routes `frames[start:]` into the open batch: (place, frame) of those no route takes (control or unknown), and where to go on.
+
+        Where the routing has a `{@path}` route it stops behind the first frame no route takes, so that a key it may tell is
+        learnt before the frames behind it; else it goes on at `len(frames)`.
+        """
+    def connected(self, connection: int, endpoint: str) -> None:
+        """A connection has begun, to the endpoint of this name; what was known of one with its number is forgotten."""
+    def learn(self, connection: int, key: str, channel: str) -> None:
+        """From now on `key` names `channel` in frames of the connection (`Route.channel` `{@path}`)."""
+    def forget(self, connection: int, key: str | None = None) -> None:
+        """`key` names nothing any more; None: the connection has ended, and all that was known of it is forgotten."""
+    def decode(self, frame: bytes) -> bytes:
+        """The JSON text of a frame by the routing's decoder, the frame itself where it has none or is JSON already; ValueError where broken."""
+    def cursor(self, channel: str) -> str:
+        """The newest value at the `cursor` of the channel's route; empty where there was none."""
     def inject(self, channel: str, schema: str, ts_recv: int, connection: int, payload: bytes) -> int:
         """Puts a payload the caller has already routed (a REST answer, a session event) into the open batch; its sequence."""
     def take(self) -> tuple[int, int, bytes] | None:

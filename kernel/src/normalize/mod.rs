@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
+use crate::decode::{Decoder, Undecodable};
 use crate::json::{self, Found, JsonError};
 use crate::plan::{self, Make, Message, Program, Source, SpecError};
 use crate::spec;
@@ -66,6 +67,7 @@ struct Plan {
 #[derive(Debug)]
 pub struct Normalizer {
     meaning: spec::Meaning,
+    decoder: Option<Box<Decoder>>,
     plans: Vec<Plan>,
     index: HashMap<String, usize>,
     found: Found,
@@ -94,7 +96,10 @@ impl Normalizer {
             }
         }
         let state = State::new(&meaning, provider, instance, sink)?;
+        let decoder = meaning.decoder.as_ref().map(Decoder::new).transpose();
+        let decoder = decoder.map_err(|error| SpecError(format!("meaning: {}", error.0)))?;
         Ok(Self {
+            decoder: decoder.map(Box::new),
             meaning,
             plans: Vec::new(),
             index: HashMap::new(),
@@ -195,13 +200,28 @@ impl Normalizer {
         if !self.state.admit(channel, sequence, payload) {
             return;
         }
-        if let Err(reject) = self.interpret(channel, payload) {
-            self.state.reject(channel, reject, payload.data);
+        match self.decoder.take() {
+            None => self.interpret(channel, payload),
+            Some(mut decoder) => {
+                match decoder.decode(payload.data) {
+                    Ok(text) => self.interpret(channel, &PayloadView { data: text, ..*payload }),
+                    Err(Undecodable(reason)) => self.state.reject(channel, Reject(reason), payload.data),
+                }
+                self.decoder = Some(decoder);
+            }
         }
         self.state.outs.end_payload(&mut output.data, &mut output.commands);
     }
 
-    fn interpret(&mut self, channel: usize, payload: &PayloadView<'_>) -> Result<(), Reject> {
+    /// Makes of a payload, which is JSON text, what it means; one that fits no rule is counted, with its text.
+    #[inline]
+    fn interpret(&mut self, channel: usize, payload: &PayloadView<'_>) {
+        if let Err(reject) = self.mean(channel, payload) {
+            self.state.reject(channel, reject, payload.data);
+        }
+    }
+
+    fn mean(&mut self, channel: usize, payload: &PayloadView<'_>) -> Result<(), Reject> {
         let name = self.state.channels.get(channel).map_or("", |channel| channel.name.as_str());
         if name == SESSION_CHANNEL {
             return self.state.session(payload);

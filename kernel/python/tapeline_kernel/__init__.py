@@ -3,6 +3,7 @@
 from tapeline_kernel._native import (
     SIDECAR,
     BatchError,
+    Decoder,
     Event,
     Normalizer,
     Output,
@@ -15,6 +16,7 @@ from tapeline_kernel._native import (
 __all__ = [
     "SIDECAR",
     "BatchError",
+    "Decoder",
     "Event",
     "Normalizer",
     "Output",

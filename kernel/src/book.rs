@@ -91,40 +91,62 @@ impl LevelBook {
 
     /// The venue's checksum over this book.
     pub fn checksum(&self, rule: &Checksum, scratch: &mut Vec<u8>) -> u32 {
-        scratch.clear();
-        if rule.interleaved {
-            let mut bids = self.best_first(BID).take(rule.depth);
-            let mut asks = self.best_first(ASK).take(rule.depth);
-            loop {
-                let (bid, ask) = (bids.next(), asks.next());
-                if bid.is_none() && ask.is_none() {
-                    break;
-                }
-                for (_, level) in [bid, ask].into_iter().flatten() {
-                    write_level(scratch, level, rule);
-                }
-            }
-        } else {
-            for side in [ASK, BID] {
-                for (_, level) in self.best_first(side).take(rule.depth) {
-                    write_level(scratch, level, rule);
-                }
-            }
-        }
-        crc32fast::hash(scratch)
+        let side = |side| self.best_first(side).map(move |(_, level)| (side, Head::Price(level.price), level.size));
+        checksum([side(BID), side(ASK)], rule, scratch)
     }
 }
 
-fn write_level(out: &mut Vec<u8>, level: &Level, rule: &Checksum) {
-    for number in [level.price, level.size] {
+/// What stands before a size in a checksum's text.
+enum Head {
+    Price(Dec),
+    Order(u64),
+}
+
+/// The checksum over bids and asks, best first each; where one side runs out the other goes on.
+fn checksum(sides: [impl Iterator<Item = (usize, Head, Dec)>; 2], rule: &Checksum, scratch: &mut Vec<u8>) -> u32 {
+    scratch.clear();
+    let [bids, asks] = sides;
+    let (mut bids, mut asks) = (bids.take(rule.depth), asks.take(rule.depth));
+    if rule.interleaved {
+        loop {
+            let (bid, ask) = (bids.next(), asks.next());
+            if bid.is_none() && ask.is_none() {
+                break;
+            }
+            [bid, ask].into_iter().flatten().for_each(|row| write_row(scratch, &row, rule));
+        }
+    } else {
+        asks.chain(bids).for_each(|row| write_row(scratch, &row, rule));
+    }
+    crc32fast::hash(scratch)
+}
+
+#[inline]
+fn write_row(out: &mut Vec<u8>, (side, head, size): &(usize, Head, Dec), rule: &Checksum) {
+    let separate = |out: &mut Vec<u8>| {
         if !out.is_empty() {
             out.extend_from_slice(rule.separator.as_bytes());
         }
-        match rule.text {
-            // Digits without dot and leading zeros are just the mantissa.
-            ChecksumText::Digits => out.extend_from_slice(itoa::Buffer::new().format(number.mantissa).as_bytes()),
-            ChecksumText::Raw => number.write_text(out),
-        }
+    };
+    separate(out);
+    match head {
+        Head::Price(price) => write_number(out, *price, rule),
+        Head::Order(id) => out.extend_from_slice(itoa::Buffer::new().format(*id).as_bytes()),
+    }
+    separate(out);
+    if rule.negative_asks && *side == ASK {
+        out.push(b'-');
+    }
+    write_number(out, *size, rule);
+}
+
+#[inline]
+fn write_number(out: &mut Vec<u8>, number: Dec, rule: &Checksum) {
+    match rule.text {
+        // Digits without dot and leading zeros are just the mantissa.
+        ChecksumText::Digits => out.extend_from_slice(itoa::Buffer::new().format(number.mantissa).as_bytes()),
+        ChecksumText::Raw => number.write_text(out),
+        ChecksumText::Number => number.write_short(out),
     }
 }
 
@@ -183,6 +205,22 @@ impl OrderBook {
     /// Takes an order out.
     pub fn remove(&mut self, id: u64) -> Option<Order> {
         self.orders.remove(&id)
+    }
+
+    /// The venue's checksum over the best orders; those of a level by rising id.
+    pub fn checksum(&self, rule: &Checksum, scratch: &mut Vec<u8>) -> u32 {
+        let side = |side| {
+            let mut found: Vec<(i64, u64, &Order)> = self
+                .orders
+                .iter()
+                .filter(|(_, order)| order.side == side)
+                .map(|(id, order)| (if side == BID { order.key.wrapping_neg() } else { order.key }, *id, order))
+                .collect();
+            found.sort_unstable_by_key(|(key, id, _)| (*key, *id));
+            let head = |id, order: &Order| if rule.by_order { Head::Order(id) } else { Head::Price(order.price) };
+            found.into_iter().map(move |(_, id, order)| (side, head(id, order), order.size))
+        };
+        checksum([side(BID), side(ASK)], rule, scratch)
     }
 
     /// How many orders rest.
@@ -333,8 +371,64 @@ mod tests {
             interleaved: false,
             separator: String::new(),
             signed: false,
+            negative_asks: false,
+            by_order: false,
+            optional: false,
         };
         assert_eq!(book.checksum(&rule, &mut Vec::new()), 3_310_070_434);
+    }
+
+    fn interleaved(text: ChecksumText, by_order: bool) -> Checksum {
+        Checksum {
+            depth: 25,
+            text,
+            interleaved: true,
+            separator: ":".into(),
+            signed: true,
+            negative_asks: text == ChecksumText::Number,
+            by_order,
+            optional: false,
+        }
+    }
+
+    #[test]
+    fn a_checksum_of_raw_strings_goes_on_with_the_side_that_is_left() {
+        let mut book = LevelBook::default();
+        for (side, price, size) in
+            [(BID, "3366.1", "7"), (BID, "3366.0", "6"), (BID, "3365.5", "5.10"), (ASK, "3366.8", "9")]
+        {
+            let level = level(price, size);
+            book.set(side, level.price.to_scale(9).unwrap().0, level);
+        }
+        let mut text = Vec::new();
+        book.checksum(&interleaved(ChecksumText::Raw, false), &mut text);
+        assert_eq!(String::from_utf8(text).unwrap(), "3366.1:7:3366.8:9:3366.0:6:3365.5:5.10");
+    }
+
+    #[test]
+    fn a_checksum_of_numbers_writes_asks_with_a_minus() {
+        let mut book = LevelBook::default();
+        for (side, price, size) in [(BID, "5.5e-7", "2.50"), (BID, "0.00000050", "1"), (ASK, "0.0000010", "300")] {
+            let level = level(price, size);
+            book.set(side, level.price.to_scale(9).unwrap().0, level);
+        }
+        let mut text = Vec::new();
+        book.checksum(&interleaved(ChecksumText::Number, false), &mut text);
+        assert_eq!(String::from_utf8(text).unwrap(), "5.5e-7:2.5:0.000001:-300:5e-7:1");
+    }
+
+    #[test]
+    fn a_checksum_of_orders_takes_them_by_price_and_rising_id() {
+        let mut book = OrderBook::default();
+        for (id, side, price, size) in
+            [(9, BID, "10", "1"), (3, BID, "10", "2"), (4, BID, "11", "3"), (7, ASK, "12", "4"), (5, ASK, "12", "0.50")]
+        {
+            let level = level(price, size);
+            book.open(id, side, level.price.to_scale(9).unwrap().0, level.price, level.size);
+        }
+        let mut text = Vec::new();
+        book.checksum(&interleaved(ChecksumText::Number, true), &mut text);
+        assert_eq!(String::from_utf8(text).unwrap(), "4:3:5:-0.5:3:2:7:-4:9:1");
     }
 
     #[test]

@@ -146,6 +146,11 @@ impl Dec {
         Ok((signed(whole + u64::from(rest >= half), self.mantissa < 0)?, Exactness::Rounded))
     }
 
+    /// The number without its sign.
+    pub fn abs(self) -> Result<Self, NumberError> {
+        Ok(Self { mantissa: self.mantissa.checked_abs().ok_or(NumberError::Range)?, decimals: self.decimals })
+    }
+
     /// Whether the number is zero.
     pub fn is_zero(self) -> bool {
         self.mantissa == 0
@@ -159,6 +164,29 @@ impl Dec {
             short.decimals -= 1;
         }
         short
+    }
+
+    /// Writes the number as JavaScript does: no trailing zeros, and below 0.000001 with an exponent (`1.7e-7`).
+    pub fn write_short(&self, out: &mut Vec<u8>) {
+        let short = self.trimmed();
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(short.mantissa.unsigned_abs()).as_bytes();
+        // The value is 0.DIGITS times ten to this.
+        let point = digits.len() as i64 - i64::from(short.decimals);
+        if short.mantissa == 0 || point > -6 {
+            return short.write_text(out);
+        }
+        if short.mantissa < 0 {
+            out.push(b'-');
+        }
+        let (first, rest) = digits.split_at(1);
+        out.extend_from_slice(first);
+        if !rest.is_empty() {
+            out.push(b'.');
+            out.extend_from_slice(rest);
+        }
+        out.extend_from_slice(b"e-");
+        out.extend_from_slice(itoa::Buffer::new().format(1 - point).as_bytes());
     }
 
     /// Writes the number as text, without exponent, with all its decimals.
@@ -251,6 +279,8 @@ mod tests {
             ("1.0E-8", 10, 9),
             ("0e999999999999999999999999", 0, 0),
             ("0.0e1", 0, 0),
+            ("5.33E-4", 533, 6),
+            ("4.9e-7", 49, 8),
         ] {
             assert_eq!(dec(text), Ok((mantissa, decimals)), "{text}");
         }
@@ -310,6 +340,29 @@ mod tests {
             assert_eq!(text(mantissa, decimals), expected);
         }
         assert_eq!(text(i64::MIN, 255).len(), 258);
+    }
+
+    #[test]
+    fn short_text_is_javascripts() {
+        for (text, expected) in [
+            ("0", "0"),
+            ("0.000", "0"),
+            ("0e5", "0"),
+            ("1200", "1200"),
+            ("12.3400", "12.34"),
+            ("0.000001", "0.000001"),
+            ("0.0000082", "0.0000082"),
+            ("0.00000082", "8.2e-7"),
+            ("4.9e-7", "4.9e-7"),
+            ("1e-7", "1e-7"),
+            ("-0.000000123450", "-1.2345e-7"),
+            ("5.33E-4", "0.000533"),
+            ("1e-20", "1e-20"),
+        ] {
+            let mut out = Vec::new();
+            Dec::parse(text.as_bytes()).unwrap().write_short(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::glob;
-use crate::json::{Columns, Found, Tree, Value};
+use crate::json::{Columns, Found, Kind, Tree, Value};
 use crate::record::Schema;
 use crate::spec::{self, Coding, Emit, LinkRule, OrderEvent, StatValue};
 use crate::time::{self, TimeUnit};
@@ -20,11 +20,22 @@ impl fmt::Display for SpecError {
 
 impl std::error::Error for SpecError {}
 
-/// A value's slot: of the payload, or of the entry of `each`.
+/// Whose a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// The payload's.
+    Payload,
+    /// The entry's, of `each`.
+    Entry,
+    /// The spec's own: a path that starts with `=`.
+    Spec,
+}
+
+/// A value's slot.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// Whether it is the entry's.
-    pub entry: bool,
+    /// Whose it is.
+    pub of: Of,
     /// Which slot.
     pub slot: u16,
 }
@@ -34,6 +45,7 @@ pub struct Place {
 pub struct Condition {
     place: Place,
     equals: Vec<Box<[u8]>>,
+    like: Vec<String>,
     absent: bool,
 }
 
@@ -55,6 +67,8 @@ pub struct Sides {
     pub buy: Vec<Box<[u8]>>,
     /// Words for sell.
     pub sell: Vec<Box<[u8]>>,
+    /// A negative number means sell; sizes are taken without their sign.
+    pub sign: bool,
 }
 
 /// A row list, of the payload or of the entry.
@@ -66,8 +80,14 @@ pub struct Rows {
     pub list: u16,
     /// How rows are coded.
     pub coding: Coding,
-    /// Words for bid and ask of `Sided`.
+    /// Words for bid and ask of `Sided` and `Text`; keys of `Object`.
     pub words: Vec<Box<[u8]>>,
+    /// Where the one level stands, if there is but one.
+    pub single: Option<Place>,
+    /// Which column is a level's own id.
+    pub row_id: Option<usize>,
+    /// Levels of price zero change nothing.
+    pub skip_zero_price: bool,
 }
 
 /// The slots of a message's own sequence.
@@ -107,6 +127,7 @@ pub struct Trade {
     pub sent: Option<When>,
     pub link: LinkRule,
     pub exclude: Vec<(String, Condition)>,
+    pub page: bool,
     pub schema: Schema,
 }
 
@@ -119,6 +140,10 @@ pub struct Quote {
     pub time: Option<When>,
     pub sequence: Option<Place>,
     pub sent: Option<When>,
+    /// Where these hold, absent values are unchanged.
+    pub carry: Vec<Condition>,
+    /// Whether some quote of the channel carries, so that each must be remembered.
+    pub remembered: bool,
     pub schema: Schema,
 }
 
@@ -134,6 +159,7 @@ pub struct Levels {
     pub sent: Option<When>,
     pub ids: Option<Ids>,
     pub checksum: Option<Place>,
+    pub sampled: bool,
     pub schema: Schema,
 }
 
@@ -160,6 +186,7 @@ pub struct Top {
     pub asks: Rows,
     pub time: Option<When>,
     pub sequence: Option<Place>,
+    pub sampled: bool,
     pub schema: Schema,
 }
 
@@ -196,6 +223,7 @@ pub struct Pick {
 #[allow(missing_docs)]
 pub struct Instrument {
     pub symbol: Pick,
+    pub prefix: String,
     pub when: Vec<Condition>,
     pub price_step: Option<Pick>,
     pub price_decimals: Option<Pick>,
@@ -225,6 +253,25 @@ pub struct Each {
     pub tree: Tree,
 }
 
+/// What a page's entries are in order of.
+#[derive(Clone, Copy, Debug)]
+pub enum PageKey {
+    /// Ids.
+    Id(Place),
+    /// Times.
+    Time(When),
+}
+
+impl PageKey {
+    /// An entry's.
+    pub fn of(&self, source: &Source<'_>) -> Option<u64> {
+        match self {
+            PageKey::Id(place) => std::str::from_utf8(source.get(*place)).ok()?.parse().ok(),
+            PageKey::Time(when) => when.unit.parse(source.get(when.place)).ok()?,
+        }
+    }
+}
+
 /// One kind of message, ready to run.
 #[derive(Debug)]
 pub struct Message {
@@ -236,6 +283,8 @@ pub struct Message {
     pub each: Option<Each>,
     /// What it gives.
     pub makes: Vec<Make>,
+    /// What its entries are in order of, where they are a page of trades.
+    pub page: Option<PageKey>,
     /// Why it gives nothing.
     pub excluded: String,
 }
@@ -247,6 +296,10 @@ pub struct Program {
     pub tree: Tree,
     /// In order of trial.
     pub messages: Vec<Message>,
+    /// Counters over all messages of a connection, in order of trial.
+    pub counters: Vec<(Place, Vec<Condition>)>,
+    /// Texts of the spec itself.
+    pub constants: Vec<Box<[u8]>>,
     /// From when (ns, inclusive).
     pub since: u64,
     /// Until when (ns, exclusive).
@@ -263,11 +316,16 @@ impl Condition {
         if !value.given() {
             return self.absent;
         }
-        if self.equals.is_empty() {
+        if self.equals.is_empty() && self.like.is_empty() {
             return !self.absent;
         }
         let text = value.of(source.text(self.place));
-        self.equals.iter().any(|word| **word == *text) != self.absent
+        (self.equals.iter().any(|word| **word == *text) || self.fits(text)) != self.absent
+    }
+
+    fn fits(&self, text: &[u8]) -> bool {
+        !self.like.is_empty()
+            && std::str::from_utf8(text).is_ok_and(|text| self.like.iter().any(|like| glob::matches(like, text)))
     }
 }
 
@@ -282,23 +340,34 @@ pub struct Source<'a> {
     pub entry: &'a [u8],
     /// Its values.
     pub entry_found: &'a Found,
+    /// Texts of the spec itself.
+    pub constants: &'a [Box<[u8]>],
 }
 
 impl<'a> Source<'a> {
     /// The value at a place.
     #[inline]
     pub fn value(&self, place: Place) -> Value {
-        let found = if place.entry { self.entry_found } else { self.found };
+        let found = match place.of {
+            Of::Payload => self.found,
+            Of::Entry => self.entry_found,
+            Of::Spec => return self.constant(place),
+        };
         found.slots.get(usize::from(place.slot)).copied().unwrap_or_default()
+    }
+
+    #[cold]
+    fn constant(&self, place: Place) -> Value {
+        Value { start: 0, end: self.text(place).len() as u32, kind: Kind::Text }
     }
 
     /// The bytes a place's spans point into.
     #[inline]
     pub fn text(&self, place: Place) -> &'a [u8] {
-        if place.entry {
-            self.entry
-        } else {
-            self.payload
+        match place.of {
+            Of::Payload => self.payload,
+            Of::Entry => self.entry,
+            Of::Spec => self.constants.get(usize::from(place.slot)).map_or(b"", |text| text),
         }
     }
 
@@ -317,14 +386,19 @@ impl<'a> Source<'a> {
 struct Compiler<'a> {
     tree: &'a mut Tree,
     entries: Option<Tree>,
+    constants: &'a mut Vec<Box<[u8]>>,
     books: &'a [spec::Book],
 }
 
 impl Compiler<'_> {
     fn place(&mut self, path: &str) -> Place {
+        if let Some(text) = path.strip_prefix('=') {
+            self.constants.push(text.as_bytes().into());
+            return Place { of: Of::Spec, slot: (self.constants.len() - 1) as u16 };
+        }
         match (&mut self.entries, path.strip_prefix('.')) {
-            (Some(entries), Some(own)) => Place { entry: true, slot: entries.slot(own) },
-            _ => Place { entry: false, slot: self.tree.slot(path) },
+            (Some(entries), Some(own)) => Place { of: Of::Entry, slot: entries.slot(own) },
+            _ => Place { of: Of::Payload, slot: self.tree.slot(path) },
         }
     }
 
@@ -341,30 +415,60 @@ impl Compiler<'_> {
     }
 
     fn condition(&mut self, condition: &spec::Match) -> Condition {
-        Condition { place: self.place(&condition.path), equals: words(&condition.equals), absent: condition.absent }
+        Condition {
+            place: self.place(&condition.path),
+            equals: words(&condition.equals),
+            like: condition.like.clone(),
+            absent: condition.absent,
+        }
     }
 
     fn sides(&mut self, side: &spec::Side) -> Sides {
-        Sides { place: self.place(&side.path), buy: words(&side.buy), sell: words(&side.sell) }
+        Sides { place: self.place(&side.path), buy: words(&side.buy), sell: words(&side.sell), sign: side.sign }
     }
 
     fn rows(&mut self, list: &spec::LevelList) -> Result<Rows, SpecError> {
         let columns = match list.coding {
             Coding::Object => Columns::Keys(words(&list.keys)),
+            Coding::Text => Columns::Text,
             _ => Columns::Places,
         };
         let needed = match list.coding {
-            Coding::Object | Coding::Sided => 2,
+            Coding::Object | Coding::Sided | Coding::Text => 2,
             _ => 0,
         };
+        let wrong = |why: &str| Err(SpecError(format!("level list {}: {why}", list.path)));
         if list.keys.len() < needed {
-            return Err(SpecError(format!("level list {}: keys: two are needed", list.path)));
+            return wrong("keys: two are needed");
+        }
+        if list.path.starts_with('=') {
+            return wrong("path: levels cannot be a constant");
+        }
+        if list.row_id.is_some_and(|place| place > 2) {
+            return wrong("row_id: allowed are 0, 1, 2");
+        }
+        let by_order = matches!(list.coding, Coding::Order | Coding::SignedOrder);
+        if by_order && (list.row_id.is_some() || list.skip_zero_price) {
+            return wrong("row_id and skip_zero_price are for levels, not for orders");
+        }
+        let rest = |entry, rows, single| Rows {
+            entry,
+            list: rows,
+            coding: list.coding,
+            words: words(&list.keys),
+            single,
+            row_id: list.row_id,
+            skip_zero_price: list.skip_zero_price,
+        };
+        if list.single {
+            let place = self.place(&list.path);
+            return Ok(rest(place.of == Of::Entry, 0, Some(place)));
         }
         let (entry, rows) = match (&mut self.entries, list.path.strip_prefix('.')) {
             (Some(entries), Some(own)) => (true, entries.rows(own, columns)),
             _ => (false, self.tree.rows(&list.path, columns)),
         };
-        Ok(Rows { entry, list: rows, coding: list.coding, words: words(&list.keys) })
+        Ok(rest(entry, rows, None))
     }
 
     fn ids(&mut self, ids: &Option<spec::Ids>) -> Option<Ids> {
@@ -381,7 +485,7 @@ impl Compiler<'_> {
     }
 
     fn pick(&mut self, path: &str) -> Result<Pick, SpecError> {
-        let Some((array, rest)) = path.split_once('[') else {
+        let Some((array, rest)) = path.split_once('[').filter(|_| !path.starts_with('=')) else {
             return Ok(Pick { place: self.place(path), select: None });
         };
         let wrong = || SpecError(format!("path {path}: a selection is written array[key=value].key"));
@@ -396,7 +500,10 @@ impl Compiler<'_> {
 
     fn make(&mut self, emit: &Emit) -> Result<Make, SpecError> {
         Ok(match emit {
-            Emit::Trade { symbol, price, size, side, time, id, sent, link, exclude, schema } => {
+            Emit::Trade { symbol, price, size, side, time, id, sent, link, exclude, page, schema } => {
+                if *page && self.entries.is_none() {
+                    return Err(SpecError("trade: page: needs the message's each".into()));
+                }
                 Make::Trade(Box::new(Trade {
                     symbol: self.maybe(symbol),
                     price: self.place(price),
@@ -407,10 +514,11 @@ impl Compiler<'_> {
                     sent: self.maybe_when(sent),
                     link: *link,
                     exclude: exclude.iter().map(|(why, on)| (why.clone(), self.condition(on))).collect(),
+                    page: *page,
                     schema: Schema::parse(schema)?,
                 }))
             }
-            Emit::Quote { symbol, bid, bid_size, ask, ask_size, time, sequence, sent, schema } => {
+            Emit::Quote { symbol, bid, bid_size, ask, ask_size, time, sequence, sent, carry, schema } => {
                 Make::Quote(Box::new(Quote {
                     symbol: self.maybe(symbol),
                     prices: [self.place(bid), self.place(ask)],
@@ -418,10 +526,12 @@ impl Compiler<'_> {
                     time: self.maybe_when(time),
                     sequence: self.maybe(sequence),
                     sent: self.maybe_when(sent),
+                    carry: carry.iter().map(|on| self.condition(on)).collect(),
+                    remembered: false,
                     schema: Schema::parse(schema)?,
                 }))
             }
-            Emit::BookLevels { symbol, bids, asks, snapshot, book, time, sent, ids, checksum, schema } => {
+            Emit::BookLevels { symbol, bids, asks, snapshot, book, time, sent, ids, checksum, sampled, schema } => {
                 Make::Levels(Box::new(Levels {
                     symbol: self.maybe(symbol),
                     bids: self.rows(bids)?,
@@ -432,6 +542,7 @@ impl Compiler<'_> {
                     sent: self.maybe_when(sent),
                     ids: self.ids(ids),
                     checksum: self.maybe(checksum),
+                    sampled: *sampled && *snapshot,
                     schema: Schema::parse(schema)?,
                 }))
             }
@@ -449,12 +560,13 @@ impl Compiler<'_> {
                     schema: Schema::parse(schema)?,
                 }))
             }
-            Emit::BookTop { symbol, bids, asks, time, sequence, schema } => Make::Top(Box::new(Top {
+            Emit::BookTop { symbol, bids, asks, time, sequence, sampled, schema } => Make::Top(Box::new(Top {
                 symbol: self.maybe(symbol),
                 bids: self.rows(bids)?,
                 asks: self.rows(asks)?,
                 time: self.maybe_when(time),
                 sequence: self.maybe(sequence),
+                sampled: *sampled,
                 schema: Schema::parse(schema)?,
             })),
             Emit::Statistics { symbol, time, stats, schema } => Make::Statistics(Box::new(Statistics {
@@ -479,6 +591,7 @@ impl Compiler<'_> {
         let class = |word: &str| word.bytes().next().unwrap_or(b'X');
         Ok(Instrument {
             symbol: self.pick(&from.symbol)?,
+            prefix: from.prefix.clone(),
             when: from.when.iter().map(|on| self.condition(on)).collect(),
             price_step: self.maybe_pick(&from.price_step)?,
             price_decimals: self.maybe_pick(&from.price_decimals)?,
@@ -518,15 +631,25 @@ pub fn programs(meaning: &spec::Meaning, channel: &str) -> Result<Vec<Program>, 
     for (index, mapping) in meaning.mappings.iter().enumerate() {
         let mut tree = Tree::default();
         let mut messages = Vec::new();
+        let mut constants = Vec::new();
         for message in mapping.messages.iter().filter(|message| glob::matches(&message.channel, channel)) {
             messages.push(
-                compile(&mut tree, &mapping.books, message)
+                compile(&mut tree, &mut constants, &mapping.books, message)
                     .map_err(|error| SpecError(format!("message {}: {}", message.name, error.0)))?,
             );
         }
+        remember(&mut messages);
+        let mut compiler = Compiler { tree: &mut tree, entries: None, constants: &mut constants, books: &[] };
+        let counters = mapping.counters.iter().map(|counter| {
+            let when = counter.when.iter().map(|on| compiler.condition(on)).collect();
+            (compiler.place(&counter.path), when)
+        });
+        let counters = counters.collect();
         all.push(Program {
             tree,
             messages,
+            counters,
+            constants,
             since: instant(&mapping.since, 0)?,
             until: instant(&mapping.until, u64::MAX)?,
             mapping: index,
@@ -538,12 +661,30 @@ pub fn programs(meaning: &spec::Meaning, channel: &str) -> Result<Vec<Program>, 
     Ok(all)
 }
 
-fn compile(tree: &mut Tree, books: &[spec::Book], message: &spec::Message) -> Result<Message, SpecError> {
+/// Where one quote of a channel carries values over, all of them must be remembered.
+fn remember(messages: &mut [Message]) {
+    let mut quotes: Vec<&mut Box<Quote>> = Vec::new();
+    for make in messages.iter_mut().flat_map(|message| &mut message.makes) {
+        if let Make::Quote(quote) = make {
+            quotes.push(quote);
+        }
+    }
+    if quotes.iter().any(|quote| !quote.carry.is_empty()) {
+        quotes.into_iter().for_each(|quote| quote.remembered = true);
+    }
+}
+
+fn compile(
+    tree: &mut Tree,
+    constants: &mut Vec<Box<[u8]>>,
+    books: &[spec::Book],
+    message: &spec::Message,
+) -> Result<Message, SpecError> {
     if message.emits.is_empty() == message.excluded.is_empty() {
         return Err(SpecError("either emits or a reason to exclude it".into()));
     }
     let array = message.each.as_ref().map(|path| tree.slot(path));
-    let mut compiler = Compiler { tree, entries: None, books };
+    let mut compiler = Compiler { tree, entries: None, constants, books };
     let when = message.when.iter().map(|on| compiler.condition(on)).collect();
     compiler.entries = array.map(|_| Tree::default());
     let mut makes = Vec::with_capacity(message.emits.len());
@@ -554,5 +695,12 @@ fn compile(tree: &mut Tree, books: &[spec::Book], message: &spec::Message) -> Re
         (Some(slot), Some(tree)) => Some(Each { slot, tree }),
         _ => None,
     };
-    Ok(Message { name: message.name.clone(), when, each, makes, excluded: message.excluded.clone() })
+    let page = makes.iter().find_map(|make| match make {
+        Make::Trade(trade) if trade.page => Some(match trade.id.filter(|_| trade.link != LinkRule::None) {
+            Some(id) => PageKey::Id(id),
+            None => PageKey::Time(trade.time),
+        }),
+        _ => None,
+    });
+    Ok(Message { name: message.name.clone(), when, each, makes, page, excluded: message.excluded.clone() })
 }

@@ -14,6 +14,8 @@ pub struct Match {
     pub equals: Vec<String>,
     /// Turns the condition round.
     pub absent: bool,
+    /// Globs of which one may fit instead.
+    pub like: Vec<String>,
 }
 
 /// Where a time stands.
@@ -34,6 +36,8 @@ pub struct Side {
     pub buy: Vec<String>,
     /// Words for sell.
     pub sell: Vec<String>,
+    /// A negative number means sell.
+    pub sign: bool,
 }
 
 /// How a symbol is read from a channel id.
@@ -47,6 +51,8 @@ pub struct ChannelSymbol {
     pub last: i64,
     /// Whether it is put into upper case.
     pub upper: bool,
+    /// What comes before it.
+    pub prefix: String,
 }
 
 /// How levels are coded.
@@ -63,6 +69,13 @@ pub enum Coding {
     Sided,
     /// `[price, size, order id]`.
     Order,
+    /// `[price, count, ±size]`.
+    Signed,
+    /// `[order id, price, ±size]`.
+    #[serde(rename = "signed order")]
+    SignedOrder,
+    /// `"price,side,size"`.
+    Text,
 }
 
 /// An array of levels.
@@ -74,6 +87,12 @@ pub struct LevelList {
     pub coding: Coding,
     /// Names the coding asks for.
     pub keys: Vec<String>,
+    /// The path leads to one level.
+    pub single: bool,
+    /// The place of a level's own id.
+    pub row_id: Option<usize>,
+    /// Levels of price zero change nothing.
+    pub skip_zero_price: bool,
 }
 
 /// What must hold between a message and the one before it.
@@ -165,6 +184,7 @@ pub enum Emit {
         sent: Option<Time>,
         link: LinkRule,
         exclude: Vec<(String, Match)>,
+        page: bool,
         schema: String,
     },
     Quote {
@@ -176,6 +196,7 @@ pub enum Emit {
         time: Option<Time>,
         sequence: Option<String>,
         sent: Option<Time>,
+        carry: Vec<Match>,
         schema: String,
     },
     BookLevels {
@@ -188,6 +209,7 @@ pub enum Emit {
         sent: Option<Time>,
         ids: Option<Ids>,
         checksum: Option<String>,
+        sampled: bool,
         schema: String,
     },
     BookOrder {
@@ -208,6 +230,7 @@ pub enum Emit {
         asks: LevelList,
         time: Option<Time>,
         sequence: Option<String>,
+        sampled: bool,
         schema: String,
     },
     Statistics {
@@ -235,6 +258,7 @@ pub enum Emit {
 #[allow(missing_docs)]
 pub struct Instrument {
     pub symbol: String,
+    pub prefix: String,
     pub when: Vec<Match>,
     pub price_step: Option<String>,
     pub price_decimals: Option<String>,
@@ -318,6 +342,8 @@ pub enum ChecksumText {
     Digits,
     /// As sent.
     Raw,
+    /// As JavaScript prints the number.
+    Number,
 }
 
 /// CRC32 over the top of the book.
@@ -333,6 +359,12 @@ pub struct Checksum {
     pub separator: String,
     /// Whether it is sent as int32.
     pub signed: bool,
+    /// Asks' sizes carry a minus.
+    pub negative_asks: bool,
+    /// Orders by id, instead of levels by price.
+    pub by_order: bool,
+    /// Zero says that there is none.
+    pub optional: bool,
 }
 
 /// How one of the venue's books is kept right.
@@ -360,6 +392,15 @@ pub struct Book {
     pub max_buffered: usize,
 }
 
+/// A counter over the messages of a connection.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Counter {
+    /// Where it stands.
+    pub path: String,
+    /// In which messages.
+    pub when: Vec<Match>,
+}
+
 /// What messages mean in a span of time.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Mapping {
@@ -371,6 +412,8 @@ pub struct Mapping {
     pub since: String,
     /// Until when; empty: for ever.
     pub until: String,
+    /// Counters over all messages of a connection.
+    pub counters: Vec<Counter>,
 }
 
 /// What a venue's messages mean.

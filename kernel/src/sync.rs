@@ -73,6 +73,9 @@ pub enum Taking {
 /// So many stale deltas in a row are a counter that was set back, not late messages.
 const STALE_RUN: u32 = 200;
 
+/// So many in a row that link to one another are, where ids may be set back.
+const LINKED_RUN: u32 = 10;
+
 /// A book's place in its venue's sequence.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sync {
@@ -84,7 +87,11 @@ pub struct Sync {
     pub joined: bool,
     /// Whether a snapshot has been asked for.
     pub asked: bool,
+    /// The id of the snapshot last taken; 0: none.
+    pub floor: u64,
     stale_run: u32,
+    linked_run: u32,
+    stale_last: Option<u64>,
 }
 
 impl Sync {
@@ -92,8 +99,13 @@ impl Sync {
     pub fn delta(&mut self, rule: &spec::Book, ids: Option<Ids>) -> (Verdict, Link) {
         let link = self.link(rule, ids);
         if link == Link::Stale {
+            let ids = ids.unwrap_or(Ids { first: 0, last: 0, previous: None });
+            let linked = self.stale_run == 0 || ids.previous.is_some() && ids.previous == self.stale_last;
+            self.stale_last = Some(ids.last);
+            self.linked_run = if linked { self.linked_run + 1 } else { 1 };
             self.stale_run += 1;
-            if self.stale_run < STALE_RUN {
+            let set_back = rule.no_change && self.joined && self.linked_run >= LINKED_RUN;
+            if self.stale_run < STALE_RUN && !set_back {
                 return (Verdict::Stale, link);
             }
         }
@@ -102,6 +114,7 @@ impl Sync {
             _ => link,
         };
         self.stale_run = 0;
+        self.linked_run = 0;
         if let Some(ids) = ids {
             self.last = Some(ids.last);
         }
@@ -136,6 +149,10 @@ impl Sync {
         match rule.link {
             LinkRule::None => Link::Unchecked,
             LinkRule::Back if ids.previous == Some(last) && (rule.no_change || ids.last != last) => Link::Whole,
+            // It follows one that has not been seen, even where its own id is lower (a reset).
+            LinkRule::Back if ids.previous.is_some_and(|previous| previous > last) => {
+                Link::Broken(last.saturating_add(1), before(&ids))
+            }
             _ if ids.last <= last => Link::Stale,
             LinkRule::Rising => Link::Unchecked,
             LinkRule::Next if ids.first <= last.saturating_add(1) => Link::Whole,
@@ -243,6 +260,11 @@ pub enum Place {
 }
 
 impl Chain {
+    /// The newest id.
+    pub fn newest(&self) -> Option<u64> {
+        self.last
+    }
+
     /// Takes the next id in.
     pub fn take(&mut self, id: u64) -> Place {
         let Some(last) = self.last else {
@@ -262,7 +284,7 @@ impl Chain {
             self.holes.push((last + 1, id - 1));
             return Place::After(last + 1, id - 1);
         }
-        let Some(at) = self.holes.iter().position(|(from, to)| (*from..=*to).contains(&id)) else {
+        let Some(at) = self.holes.iter().rposition(|(from, to)| (*from..=*to).contains(&id)) else {
             return Place::Repeated;
         };
         let (from, to) = self.holes.remove(at);
@@ -331,6 +353,72 @@ mod tests {
         sync.snapshot::<Ids>(&rule, Some(1_000_000), &mut VecDeque::new(), |ids| Some(*ids));
         let gap = (1..1000).find(|id| matches!(sync.delta(&rule, ids(*id, *id)).0, Verdict::Gap(..)));
         assert_eq!(gap, Some(u64::from(STALE_RUN)));
+    }
+
+    fn back(previous: u64, last: u64) -> Option<Ids> {
+        Some(Ids { first: last, last, previous: Some(previous) })
+    }
+
+    #[test]
+    fn a_back_link_may_stand_still_or_lead_to_a_lower_id() {
+        let rule = spec::Book { no_change: true, ..rule(SnapshotFrom::Stream, LinkRule::Back, vec![]) };
+        let mut sync = Sync::default();
+        sync.snapshot::<Ids>(&rule, Some(100), &mut VecDeque::new(), |ids| Some(*ids));
+        for (previous, last) in [(100, 110), (110, 110), (110, 3), (3, 3), (3, 5)] {
+            assert_eq!(sync.delta(&rule, back(previous, last)), (Verdict::Apply, Link::Whole), "{previous} {last}");
+        }
+        assert_eq!(sync.delta(&rule, back(3, 5)).0, Verdict::Stale);
+        assert_eq!(sync.delta(&rule, back(9, 2)).0, Verdict::Gap(6, 9));
+        assert_eq!(sync.delta(&rule, back(2, 4)).0, Verdict::Doubtful);
+    }
+
+    #[test]
+    fn a_reset_that_was_lost_is_found_by_what_follows_it() {
+        let rule = spec::Book { no_change: true, ..rule(SnapshotFrom::Stream, LinkRule::Back, vec![]) };
+        let mut sync = Sync::default();
+        sync.snapshot::<Ids>(&rule, Some(1_000), &mut VecDeque::new(), |ids| Some(*ids));
+        let gap = (3..500).find(|id| matches!(sync.delta(&rule, back(id - 1, *id)).0, Verdict::Gap(..)));
+        assert_eq!(gap, Some(2 + u64::from(LINKED_RUN)));
+    }
+
+    #[test]
+    fn ranges_overlap_the_snapshot_and_then_follow_on() {
+        // KuCoin, MEXC: first <= local + 1 and last > local.
+        let rule = rule(SnapshotFrom::Request, LinkRule::Next, vec![Join::SpansNext]);
+        let mut sync = Sync::default();
+        sync.snapshot::<Ids>(&rule, Some(100), &mut VecDeque::new(), |ids| Some(*ids));
+        assert_eq!(sync.delta(&rule, ids(98, 100)).0, Verdict::Stale);
+        assert_eq!(sync.delta(&rule, ids(99, 103)), (Verdict::Apply, Link::Whole));
+        assert_eq!(sync.delta(&rule, ids(102, 105)), (Verdict::Apply, Link::Whole));
+        assert_eq!(sync.delta(&rule, ids(107, 107)).0, Verdict::Gap(106, 106));
+    }
+
+    #[test]
+    fn a_back_link_joins_a_requested_snapshot_at_its_own_id() {
+        // HTX: the delta whose prevSeqNum is the snapshot's seqNum.
+        let rule = rule(SnapshotFrom::Request, LinkRule::Back, vec![Join::PreviousIs]);
+        let mut sync = Sync::default();
+        let mut kept = VecDeque::new();
+        for (previous, last) in [(90, 95), (95, 100), (100, 104)] {
+            sync.delta(&rule, back(previous, last));
+            kept.extend(back(previous, last));
+        }
+        assert_eq!(sync.snapshot(&rule, Some(97), &mut kept.clone(), |ids| Some(*ids)), Taking::TooOld);
+        assert_eq!(sync.snapshot(&rule, Some(100), &mut kept, |ids| Some(*ids)), Taking::Take);
+        assert_eq!((kept.len(), sync.last), (1, Some(104)));
+        assert_eq!(sync.delta(&rule, back(104, 110)), (Verdict::Apply, Link::Whole));
+        assert_eq!(sync.delta(&rule, back(111, 112)).0, Verdict::Gap(111, 111));
+    }
+
+    #[test]
+    fn a_snapshot_in_the_stream_replaces_the_book_at_any_time() {
+        // Bybit: u=1 after a restart of the venue's service.
+        let rule = rule(SnapshotFrom::Stream, LinkRule::Next, vec![]);
+        let mut sync = Sync::default();
+        for id in [500, 1] {
+            assert_eq!(sync.snapshot::<Ids>(&rule, Some(id), &mut VecDeque::new(), |ids| Some(*ids)), Taking::Take);
+            assert_eq!(sync.delta(&rule, ids(id + 1, id + 1)), (Verdict::Apply, Link::Whole));
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ class Side:
     """Where a side stands and which words mean buy and sell, as the **aggressor** (or, of an order, its own side).
 
     A maker's side is written with the words swapped. With `sign` a negative number at the path means sell and any other
-    buy, without words; the size of such a trade or order is taken without its sign.
+    buy (a zero too), without words; the size of such a trade or order is taken without its sign, wherever it stands.
     """
 
     path: str
@@ -54,7 +54,8 @@ class Side:
 class ChannelSymbol:
     """How a symbol is read from a channel id where the payload does not carry it.
 
-    The id is split at `separator`; pieces `first` to `last` (inclusive, negative from the end) are joined again, after `prefix`.
+    The id is split at `separator`; pieces `first` to `last` (inclusive, negative from the end) are joined again, after
+    `prefix` (which `upper` leaves as it is).
     """
 
     separator: str
@@ -89,9 +90,11 @@ class Levels(Enum):
 class LevelList:
     """Where an array of levels stands and how it is coded. An absent or null array is an empty one.
 
-    `single`: the path leads to one level, not to an array of them. `row_id`: the place (of 0, 1, 2) of a level's own id; a level of a
-    delta whose id is not newer than the snapshot it was joined to is left out. `skip_zero_price`: levels of price zero
-    change nothing.
+    `single`: the path leads to one level, not to an array of them. `row_id`: the place (of 0, 1, 2; of `keys`, for objects)
+    of a level's own id; a level of a delta whose id is not newer than the snapshot it was joined to is left out.
+    `skip_zero_price`: levels of price zero change nothing, but their message counts. One path may be rows for one kind of
+    message and something else (one row, an array of values) for another; an array that is not what the message that fits
+    says it is is rejected.
     """
 
     path: str
@@ -125,7 +128,16 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade. `id` becomes `sequence` (low 32 bits) and, with `link`, is checked for holes at full width."""
+    """One trade. `id` becomes `sequence` (low 32 bits) and, with `link`, is checked for holes at full width.
+
+    `link` other than none publishes each id once and counts what comes again as excluded (`repeated trade`). `page`: the
+    entries of one payload are a page of the newest trades, which should share some with the page before. They are taken
+    oldest first, whichever way the page is given. A page with something new and nothing known is a gap `window`: with
+    rising ids from the one after the newest known to the one before the oldest new one, without ids of unknown extent
+    (0, 0); ids that follow one another (`NEXT`) prove themselves. A request from a cursor gives only what is new and needs
+    no `page`. Trades of a page without an `id` (or link) are the same where time, price, size and side are, the nth of
+    them the nth; one that is older than the oldest trade of the newest page is taken as known.
+    """
 
     symbol: str | None
     price: str
@@ -137,6 +149,7 @@ class Trade:
     link: LinkRule = LinkRule.NONE
     exclude: tuple[tuple[str, Match], ...] = ()
     """Pairs of a reason and a condition: such trades are counted as excluded, not published."""
+    page: bool = False
     schema: Schema = Schema.TRADES
 
 
@@ -145,7 +158,9 @@ class Quote:
     """Top of book. A side that is absent, null or zero is published as undefined price and size 0.
 
     Where the conditions of `carry` (if any) hold, a value that is absent is unchanged: it is taken from the message before
-    of the same channel and instrument; null, empty and zero still mean that the side is gone.
+    of the same channel and instrument; null, empty and zero still mean that the side is gone. What is carried is forgotten
+    when the connection goes down, its counter has a hole, or the raw stream loses payloads; the channel then asks for a
+    resync, and a quote with a value to carry and nothing to take it from is excluded.
     """
 
     symbol: str | None
@@ -165,7 +180,13 @@ class BookLevels:
     """A message of an L2 book: a snapshot (replaces the book) or a delta.
 
     With a coding for both sides only `bids` is given. `checksum` names the value that proves the book
-    after this message. `book` names the entry of `Mapping.books` it belongs to.
+    after this message; a message of a checksum alone has a level list that is never there. `book` names the entry of
+    `Mapping.books` it belongs to; where that is by order, a level is an order (`ORDER`, `SIGNED_ORDER`), and one of size
+    zero takes it out.
+
+    `sampled`: a snapshot that is asked for now and then. One with the id of the one before (without ids: the same levels)
+    publishes nothing and is excluded as `unchanged`, unless the book is in doubt; one with a lower id, out of some cache, as
+    `older than the last`, but ten in a row are a counter that was set back.
     """
 
     symbol: str | None
@@ -177,6 +198,7 @@ class BookLevels:
     sent: Time | None = None
     ids: Ids | None = None
     checksum: str | None = None
+    sampled: bool = False
     schema: Schema = Schema.MBO
 
 
@@ -213,13 +235,14 @@ class BookOrder:
 
 @dataclass(frozen=True, slots=True)
 class BookTop:
-    """A full top-N book each time, published as MBP_10."""
+    """A full top-N book each time, published as MBP_10. `sampled` as in `BookLevels`, by `sequence`."""
 
     symbol: str | None
     bids: LevelList
     asks: LevelList
     time: Time | None = None
     sequence: str | None = None
+    sampled: bool = False
     schema: Schema = Schema.MBP_10
 
 
@@ -281,8 +304,8 @@ class Instrument:
     """An instrument list's entry. Paths may select in arrays: `filters[filterType=LOT_SIZE].stepSize`.
 
     `size_decimals` and `price_decimals` give a step as a number of decimals where the venue does so.
-    `prefix` comes before the symbol. `kind` maps to DBN's instrument_class by `kinds` (default `kind_default`). `unit` is what a size counts. Entries for
-    which `when` does not hold are left to another `Instrument` of the same message.
+    `prefix` comes before the symbol. `kind` maps to DBN's instrument_class by `kinds` (default `kind_default`). `unit` is
+    what a size counts. Entries for which `when` does not hold are left to another `Instrument` of the same message.
     """
 
     symbol: str
@@ -315,8 +338,8 @@ class Message:
     """One kind of message: how it is told apart, and what it gives.
 
     `channel` is a glob on the channel id, `when` are conditions on the payload; the first message that fits counts.
-    With `each` the emits are made for every entry of that array (`.` is the payload itself, an array). A message with no emits is excluded on purpose, and
-    `excluded` says why.
+    With `each` the emits are made for every entry of that array (`.` is the payload itself, an array). A message with no
+    emits is excluded on purpose, and `excluded` says why.
     """
 
     name: str
@@ -360,16 +383,17 @@ class ChecksumText(Enum):
     RAW = "raw"
     """As sent."""
     NUMBER = "number"
-    """As JavaScript prints the number: no trailing zeros, `1e-7` below 0.000001."""
+    """As JavaScript prints the number: no trailing zeros, `1e-7` below 0.000001. (Whole digits are never shortened.)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
     """CRC32 over the top of the book.
 
-    `interleaved`: bid, ask, bid, … else all asks, then all bids. `separator` stands between values. `signed`: int32.
-    `negative_asks`: asks' sizes are written with a minus. `by_order`: an order's id stands in place of the price, orders of
-    a level by rising id. `optional`: zero says that the venue gives none.
+    `interleaved`: bid, ask, bid, … (where one side runs out the other goes on) else all asks, then all bids. `separator`
+    stands between values. `signed`: int32. `negative_asks`: asks' sizes are written with a minus. `depth` counts levels, or
+    orders in a book by order, those of a level by rising id; `by_order`: an order's id (a number of up to 19 digits) stands
+    in place of the price. `optional`: zero says that the venue gives none.
     """
 
     depth: int
@@ -387,7 +411,10 @@ class Book:
     """How one of the venue's books is kept right.
 
     `link` is checked on every delta at full width. `no_change`: a delta with `previous == last` links although nothing
-    moved. `depth` truncates after each message. `unverified` books have neither link nor checksum.
+    moved. A `BACK` link may lead to a lower id (a legal reset) if it leads back to the newest; one that leads back beyond the
+    newest is a gap. What is no newer than the book is stale and changes nothing, but 200 such in a row (with `no_change` 10
+    that link to one another) are a counter that was set back, and a gap. A snapshot in the stream replaces the book at any
+    time. Books with neither link nor checksum nor a counter of their connection are `unverified`.
     """
 
     name: str
@@ -406,7 +433,14 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """A counter over all messages of a connection, at `path` of those that fit `when`; a hole puts all its books in doubt."""
+    """A counter over all messages of a connection, at `path` of those that fit `when`.
+
+    Messages without a value at `path` do not count. The first number of a connection (also after its `_session` up or down,
+    and in a new epoch) begins it. A hole is a gap `counter` with exact bounds on the message's channel; every live book of
+    the connection then is doubtful, says so on its STATUS and asks for a resync, once. A number out of a hole has come late
+    and is taken; any other that has been is a message that came twice: excluded (`repeated message`), but 200 of them in a
+    row are a counter that was set back, and a gap of unknown extent.
+    """
 
     path: str
     when: tuple[Match, ...] = ()

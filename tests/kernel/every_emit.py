@@ -18,6 +18,7 @@ from tapeline.spec.meaning import (
     ChannelSymbol,
     Checksum,
     ChecksumText,
+    Counter,
     Discard,
     Ids,
     Instrument,
@@ -52,7 +53,7 @@ def levels(
     name: str, kind: str, book: str, coding: Levels, keys: tuple[str, ...] = (), ids: Ids | None = None
 ) -> Message:
     """A snapshot (`s`) or delta (`d`) of one book."""
-    sided = coding is Levels.SIDED
+    sided = coding in (Levels.SIDED, Levels.SIGNED, Levels.SIGNED_ORDER, Levels.TEXT)
     return Message(
         f"{name} {kind}",
         channel=f"{name}.*",
@@ -95,7 +96,104 @@ def order(kind: str, event: OrderEvent) -> Message:
     )
 
 
+SIGNED = Side(".1", sign=True)
+COUNTED = (Match("cnt"),)
+
 MESSAGES = (
+    Message(
+        "page",
+        channel="page.*",
+        when=(Match("t", like=("id*",)),),
+        each="d",
+        emits=(Trade(None, ".2", ".1", SIGNED, Time(".0", TimeUnit.MILLIS), id=".3", link=LinkRule.RISING, page=True),),
+    ),
+    Message(
+        "page without ids",
+        channel="page.*",
+        each="d",
+        emits=(Trade("=B", ".2", ".1", SIGNED, Time(".0", TimeUnit.MILLIS), page=True),),
+    ),
+    Message(
+        "sampled book",
+        channel="sampled.*",
+        when=(Match("t", ("s",)),),
+        emits=(BookLevels(None, LevelList("b"), LevelList("a"), True, "sided", ids=Ids(last="u"), sampled=True),),
+    ),
+    Message(
+        "sampled top",
+        channel="sampled.*",
+        emits=(BookTop(None, LevelList("b"), LevelList("a"), sampled=True),),
+    ),
+    Message(
+        "carried quote",
+        channel="carried.*",
+        emits=(Quote(None, "b", "B", "a", "A", time=None, carry=(Match("t", ("d",)),)),),
+    ),
+    Message(
+        "signed snapshot",
+        channel="signed.*",
+        when=(Match("1.0.0"),),
+        emits=(BookLevels(None, LevelList("1", Levels.SIGNED), None, True, "signed"),),
+    ),
+    Message(
+        "signed checksum",
+        channel="signed.*",
+        when=(Match("1", ("cs",)),),
+        emits=(BookLevels(None, LevelList("none"), None, False, "signed", checksum="2"),),
+    ),
+    Message(
+        "signed change",
+        channel="signed.*",
+        emits=(BookLevels(None, LevelList("1", Levels.SIGNED, single=True), None, False, "signed"),),
+    ),
+    Message(
+        "signed orders",
+        channel="raw.*",
+        when=(Match("1.0.0"),),
+        emits=(BookLevels(None, LevelList("1", Levels.SIGNED_ORDER), None, True, "raw"),),
+    ),
+    Message(
+        "signed order",
+        channel="raw.*",
+        emits=(BookLevels(None, LevelList("1", Levels.SIGNED_ORDER, single=True), None, False, "raw", checksum="2"),),
+    ),
+    Message(
+        "text snapshot",
+        channel="text.*",
+        when=(Match("t", ("s",)),),
+        emits=(
+            BookLevels(None, LevelList("b", Levels.TEXT, ("buy", "sell")), None, True, "marked", ids=Ids(last="u")),
+        ),
+    ),
+    Message(
+        "text change",
+        channel="text.*",
+        when=(Match("one"),),
+        emits=(
+            BookLevels(
+                None,
+                LevelList("one", Levels.TEXT, ("buy", "sell"), single=True),
+                None,
+                False,
+                "marked",
+                ids=Ids(last="u"),
+            ),
+        ),
+    ),
+    Message(
+        "marked change",
+        channel="text.*",
+        emits=(
+            BookLevels(
+                None,
+                LevelList("b", row_id=2, skip_zero_price=True),
+                LevelList("a", Levels.OBJECT, ("p", "q", "i"), row_id=2, single=True),
+                False,
+                "marked",
+                ids=IDS,
+            ),
+        ),
+    ),
     Message(
         "trade",
         channel="trade.*",
@@ -164,6 +262,7 @@ MESSAGES = (
         emits=(
             Instrument(
                 symbol=".s",
+                prefix="",
                 price_step=".ps",
                 price_decimals=".pd",
                 size_step=".filters[k=LOT].step",
@@ -185,6 +284,22 @@ MESSAGES = (
 )
 
 BOOKS = (
+    Book(
+        "signed",
+        snapshot=SnapshotFrom.STREAM,
+        link=LinkRule.NONE,
+        checksum=Checksum(
+            3, ChecksumText.NUMBER, interleaved=True, separator=":", signed=True, negative_asks=True, optional=True
+        ),
+    ),
+    Book(
+        "raw",
+        snapshot=SnapshotFrom.STREAM,
+        link=LinkRule.NONE,
+        checksum=Checksum(3, ChecksumText.RAW, interleaved=True, separator=":", by_order=True),
+        per_order=True,
+    ),
+    Book("marked", snapshot=SnapshotFrom.REQUEST, link=LinkRule.NEXT, join=(Join.SPANS_NEXT,)),
     Book(
         "summed",
         snapshot=SnapshotFrom.STREAM,
@@ -223,10 +338,15 @@ MEANING = Meaning(
     default_lot="0.001",
     exchange="NONE",
     mappings=(
-        Mapping(messages=MESSAGES, books=BOOKS, until="2030-01-01"),
+        Mapping(
+            messages=MESSAGES,
+            books=BOOKS,
+            until="2030-01-01",
+            counters=(Counter("-1", when=(Match("1"),)), Counter("cnt", when=COUNTED)),
+        ),
         Mapping(messages=(), since="2030-01-01T00:00:00Z"),
     ),
-    channel_symbols=(("*.*", ChannelSymbol(".", 1, -1, upper=True)),),
+    channel_symbols=(("page.*", ChannelSymbol(".", 1, -1, prefix="p")), ("*.*", ChannelSymbol(".", 1, -1, upper=True))),
     symbol_aliases=(("OLD", "NEW"),),
     collisions=(("TWIN", 7),),
 )

@@ -90,6 +90,8 @@ pub enum Columns {
     Places,
     /// Rows are objects: the values of these keys.
     Keys(Vec<Box<[u8]>>),
+    /// Rows are strings: the whole of each.
+    Text,
 }
 
 /// The columns found in one row.
@@ -129,7 +131,7 @@ impl Key {
 #[derive(Debug, Default)]
 struct Node {
     slot: Option<u16>,
-    rows: Option<(u16, Columns)>,
+    rows: Vec<(u16, Columns)>,
     keys: Vec<Key>,
     items: Vec<(i32, u32)>,
 }
@@ -164,14 +166,12 @@ impl Tree {
     /// Adds a path whose array is read as rows, and gives the number of its row list.
     pub fn rows(&mut self, path: &str, columns: Columns) -> u16 {
         let node = self.node(path);
-        if let Some((rows, known)) = &self.nodes[node].rows {
-            if *known == columns {
-                return *rows;
-            }
+        if let Some((rows, _)) = self.nodes[node].rows.iter().find(|(_, known)| *known == columns) {
+            return *rows;
         }
         let rows = self.rows;
         self.rows += 1;
-        self.nodes[node].rows = Some((rows, columns));
+        self.nodes[node].rows.push((rows, columns));
         rows
     }
 
@@ -251,6 +251,7 @@ pub struct Found {
     pub slots: Vec<Value>,
     /// The rows of each row list.
     pub rows: Vec<Vec<Row>>,
+    unfit: Vec<u16>,
 }
 
 impl Found {
@@ -263,6 +264,13 @@ impl Found {
         for rows in &mut self.rows {
             rows.clear();
         }
+        self.unfit.clear();
+    }
+
+    /// Whether what stood at a row list's path was an array, but not one of its rows; only where other kinds of message
+    /// have something else at that path, anywhere else it is an error of the payload.
+    pub fn unfit(&self, list: u16) -> bool {
+        self.unfit.contains(&list)
     }
 }
 

@@ -35,7 +35,7 @@ impl<'a> Scan<'a> {
         let start = self.at;
         let kind = match self.peek()? {
             b'{' if !here.keys.is_empty() => self.object(here, depth)?,
-            b'[' if here.rows.is_some() => self.row_list(here, depth)?,
+            b'[' if !here.rows.is_empty() => self.row_list(here, depth)?,
             b'[' if !here.items.is_empty() => self.array(here, depth)?,
             _ => self.skip(depth)?,
         };
@@ -132,12 +132,43 @@ impl<'a> Scan<'a> {
         Ok(Kind::Array)
     }
 
-    fn row_list(&mut self, here: &'a Node, depth: u32) -> Result<Kind, JsonError> {
-        let Some((list, columns)) = &here.rows else { return self.skip(depth) };
-        let mut rows = std::mem::take(&mut self.found.rows[usize::from(*list)]);
+    fn row_list(&mut self, here: &'a Node, depth: u32) -> Result<Kind, Stop> {
+        let [(list, columns)] = here.rows.as_slice() else { return self.shared_array(here, depth) };
+        if here.slot.is_some() || !here.items.is_empty() {
+            return self.shared_array(here, depth);
+        }
+        self.rows_of(*list, columns, depth)?;
+        Ok(Kind::Array)
+    }
+
+    /// An array that is rows for one kind of message and something else for another: it is read as each, and what it is
+    /// not is found out by the message that asks for it.
+    #[cold]
+    fn shared_array(&mut self, here: &'a Node, depth: u32) -> Result<Kind, Stop> {
+        let start = self.at;
+        let kind = self.skip(depth)?;
+        let after = self.at;
+        for (list, columns) in &here.rows {
+            self.at = start;
+            if self.rows_of(*list, columns, depth).is_err() {
+                self.found.rows[usize::from(*list)].clear();
+                self.found.unfit.push(*list);
+            }
+        }
+        if !here.items.is_empty() {
+            self.at = start;
+            self.array(here, depth)?;
+        }
+        self.at = after;
+        Ok(kind)
+    }
+
+    fn rows_of(&mut self, list: u16, columns: &Columns, depth: u32) -> Result<(), JsonError> {
+        let list = usize::from(list);
+        let mut rows = std::mem::take(&mut self.found.rows[list]);
         let result = self.read_rows(columns, &mut rows, depth);
-        self.found.rows[usize::from(*list)] = rows;
-        result.map(|()| Kind::Array)
+        self.found.rows[list] = rows;
+        result
     }
 
     fn read_rows(&mut self, columns: &Columns, rows: &mut Vec<Row>, depth: u32) -> Result<(), JsonError> {
@@ -155,6 +186,11 @@ impl<'a> Scan<'a> {
             match (self.peek()?, columns) {
                 (b'[', Columns::Places) => self.row_places(&mut row, depth + 1)?,
                 (b'{', Columns::Keys(keys)) => self.row_keys(keys, &mut row, depth + 1)?,
+                (b'"', Columns::Text) => {
+                    let start = self.at;
+                    let kind = self.string()?;
+                    row[0] = self.spanned(start, kind);
+                }
                 _ => return Err(JsonError::Syntax(self.at as u32)),
             }
             rows.push(row);

@@ -35,8 +35,15 @@ impl State {
         id: u64,
         entries: &mut Vec<(Entry, Exact)>,
     ) -> Result<(), Reject> {
+        if self.books[at].rule.per_order {
+            return self.apply_orders(at, levels, id, entries);
+        }
         let instrument = self.books[at].instrument;
+        let floor = self.books[at].sync.floor;
         for change in levels {
+            if change.id != 0 && change.id <= floor {
+                continue;
+            }
             let (price, px_flag) = self.price(instrument, change.price)?;
             let (lots, size_flag) = self.lots(instrument, change.size)?;
             let effect =
@@ -52,6 +59,38 @@ impl State {
                 let none = Dec { mantissa: 0, decimals: level.size.decimals };
                 entries.push(level_entry(b'C', side, price, 0, 0, id, level.price, none));
             }
+        }
+        Ok(())
+    }
+
+    /// Rows of a book of single orders: each puts an order in, changes it, or (of size zero) takes it out.
+    fn apply_orders(
+        &mut self,
+        at: usize,
+        rows: &[Change],
+        id: u64,
+        entries: &mut Vec<(Entry, Exact)>,
+    ) -> Result<(), Reject> {
+        let instrument = self.books[at].instrument;
+        for row in rows {
+            if row.size.is_zero() {
+                let Some(order) = self.books[at].orders.remove(row.id) else { continue };
+                entries.push(self.order_entry(instrument, b'C', row.id, &order, order.size, id)?);
+                continue;
+            }
+            let (key, _) = self.price(instrument, row.price)?;
+            let orders = &mut self.books[at].orders;
+            let stays = orders.get(row.id).is_some_and(|known| known.side == row.side && known.key == key);
+            let action = if stays {
+                orders.resize(row.id, row.size);
+                b'M'
+            } else if orders.open(row.id, row.side, key, row.price, row.size) == Effect::Modified {
+                b'M'
+            } else {
+                b'A'
+            };
+            let order = Order { side: row.side, key, price: row.price, size: row.size, arrival: 0 };
+            entries.push(self.order_entry(instrument, action, row.id, &order, row.size, id)?);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::out::Exact;
+use super::sampled::Sample;
 use super::state::{EventKind, State};
 use super::values::{self, Reject};
 use super::Job;
@@ -26,7 +27,7 @@ pub struct Change {
     pub price: Dec,
     /// New size as written; zero deletes.
     pub size: Dec,
-    /// The order, where it is one.
+    /// The order, where it is one, or the level's own id.
     pub id: u64,
 }
 
@@ -77,6 +78,8 @@ pub struct Book {
     pub out: usize,
     /// Whether it has changed since the last flush.
     pub dirty: bool,
+    /// The snapshot last taken, where it is sampled.
+    pub sample: Sample,
 }
 
 /// Buffers used again from message to message.
@@ -104,8 +107,17 @@ pub fn rows_of(source: &Source<'_>, rows: &Rows) -> Result<Vec<Change>, Reject> 
 
 #[inline]
 fn read_rows(source: &Source<'_>, rows: &Rows, side: usize, into: &mut Vec<Change>) -> Result<(), Reject> {
+    if let Some(place) = rows.single {
+        return super::levels::read_single(source, rows, place, side, into);
+    }
     let (found, text) = if rows.entry { (source.entry_found, source.entry) } else { (source.found, source.payload) };
     let Some(list) = found.rows.get(usize::from(rows.list)) else { return Ok(()) };
+    if found.unfit(rows.list) {
+        return Err(Reject("syntax"));
+    }
+    if rows.row_id.is_some() || rows.skip_zero_price {
+        return super::levels::read_marked(list, text, rows, side, into);
+    }
     for row in list {
         into.push(read_row(row, text, rows, side)?);
     }
@@ -113,7 +125,7 @@ fn read_rows(source: &Source<'_>, rows: &Rows, side: usize, into: &mut Vec<Chang
 }
 
 #[inline]
-fn read_row(row: &Row, text: &[u8], rows: &Rows, side: usize) -> Result<Change, Reject> {
+pub(super) fn read_row(row: &Row, text: &[u8], rows: &Rows, side: usize) -> Result<Change, Reject> {
     let cell = |at: usize| row[at].of(text);
     let number = |at: usize| -> Result<Dec, Reject> {
         if row[at].given() {
@@ -134,6 +146,19 @@ fn read_row(row: &Row, text: &[u8], rows: &Rows, side: usize) -> Result<Change, 
             let side = rows.words.iter().position(|known| **known == *word).ok_or(Reject("bad_side"))?;
             Change { side: side & 1, price: number(1)?, size: number(2)?, id: 0 }
         }
+        Coding::Signed => {
+            let (count, size) = (number(1)?, number(2)?);
+            let side = if size.mantissa < 0 { ASK } else { BID };
+            let size = if count.is_zero() { Dec { mantissa: 0, ..size } } else { size.abs()? };
+            Change { side, price: number(0)?, size, id: 0 }
+        }
+        Coding::SignedOrder => {
+            let (price, size) = (number(1)?, number(2)?);
+            let side = if size.mantissa < 0 { ASK } else { BID };
+            let size = if price.is_zero() { Dec { mantissa: 0, ..size } } else { size.abs()? };
+            Change { side, price, size, id: order_key(cell(0)) }
+        }
+        Coding::Text => return super::levels::read_text(row, text, rows),
     };
     if change.size.mantissa < 0 {
         return Err(Reject("number_range"));
@@ -173,6 +198,9 @@ impl State {
         let instrument = self.instrument_of(job.channel, source, make.symbol)?;
         let rule = job.books.get(make.book).ok_or(Reject("unknown_message"))?;
         let book = self.book(job, rule, instrument, make.schema);
+        if make.sampled && self.unchanged_book(book, &head, changes) {
+            return Ok(());
+        }
         if make.snapshot {
             self.snapshot(job, book, &head, changes)
         } else {
@@ -208,6 +236,7 @@ impl State {
             stamp: self.stamp(instrument, job.ts_recv, None, None, 0),
             out,
             dirty: false,
+            sample: Sample::default(),
         });
         let at = self.books.len() - 1;
         if let Some(known) = self.channels.get_mut(job.channel) {
@@ -228,7 +257,10 @@ impl State {
             id: make.order_id.map_or(0, |place| order_key(&values::text(source, place))),
             side,
             price: number(make.price)?.flatten(),
-            size: number(make.size)?.flatten(),
+            size: match (number(make.size)?.flatten(), &make.side) {
+                (Some(size), Some(sides)) => Some(values::unsigned(size, sides)?),
+                (size, _) => size,
+            },
         };
         let needs = match make.event {
             OrderEvent::Open | OrderEvent::Match => change.price.is_some() && change.size.is_some(),
@@ -350,7 +382,14 @@ impl State {
         if book.sync.phase != Phase::Live {
             return;
         }
-        let have = book.levels.checksum(check, &mut self.scratch.checksum);
+        if check.optional && wanted == 0 {
+            return;
+        }
+        let have = if rule.per_order {
+            book.orders.checksum(check, &mut self.scratch.checksum)
+        } else {
+            book.levels.checksum(check, &mut self.scratch.checksum)
+        };
         if have == wanted {
             self.checksums[0] += 1;
             return;

@@ -7,8 +7,12 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::books::{Book, Delta};
+use super::counting::Counting;
+use super::pages::{Known, SavedKnown};
+use super::sampled::Sample;
 use super::state::State;
 use crate::book::Saved;
+use crate::decimal::Dec;
 use crate::instrument::Instrument;
 use crate::record::{self, Stamp};
 use crate::resp;
@@ -18,12 +22,20 @@ use crate::sync::{Chain, Phase, Sync};
 const INSTRUMENTS: &[u8] = b"_instruments";
 const POSITION: &[u8] = b"position";
 const PUBLISHED: &[u8] = b"published";
+const CONNECTIONS: &[u8] = b"_connections";
+
+/// What a channel's field begins with, the last byte its version. A field of the first version, which had no such mark,
+/// cannot begin so: it would be sequence 0 and a connection beyond 32 bits.
+const FORMAT: [u8; 7] = [0, 0xff, 0xff, 0xff, 0xff, 0x7f, 2];
 
 #[derive(Serialize, Deserialize)]
 struct SavedChannel {
     sequence: u64,
     connection: u32,
     chains: Vec<(String, Chain)>,
+    quotes: Vec<(String, [Option<Dec>; 4])>,
+    tops: Vec<(String, Sample)>,
+    known: Vec<(String, SavedKnown)>,
     books: Vec<SavedBook>,
 }
 
@@ -40,6 +52,7 @@ struct SavedBook {
     venue_sequence: u32,
     book: Saved,
     kept: VecDeque<Delta>,
+    sample: Sample,
 }
 
 /// The raw channel and schema a checkpoint field is about; `None` for the fields that are about all.
@@ -59,7 +72,7 @@ impl State {
             if all || self.channels[at].dirty {
                 self.channels[at].dirty = false;
                 let known = &self.channels[at];
-                if let Ok(saved) = postcard::to_stdvec(&self.save_channel(at)) {
+                if let Ok(saved) = postcard::to_extend(&self.save_channel(at), FORMAT.to_vec()) {
                     fields.push((format!("{}|{}", known.schema, known.name).into_bytes(), saved));
                 }
             }
@@ -68,6 +81,13 @@ impl State {
             self.instruments_dirty = false;
             if let Ok(saved) = postcard::to_stdvec(self.instruments.all()) {
                 fields.push((INSTRUMENTS.to_vec(), saved));
+            }
+        }
+        if all || self.counters_dirty {
+            self.counters_dirty = false;
+            let counters: Vec<(&u32, &Counting)> = self.counters.iter().collect();
+            if let Ok(saved) = postcard::to_extend(&counters, FORMAT.to_vec()) {
+                fields.push((CONNECTIONS.to_vec(), saved));
             }
         }
         fields.push((POSITION.to_vec(), format!("{}:{}", self.epoch, self.last).into_bytes()));
@@ -114,6 +134,9 @@ impl State {
             sequence: known.sequence,
             connection: known.connection,
             chains: known.chains.iter().map(|(instrument, chain)| (symbol(*instrument), chain.clone())).collect(),
+            quotes: known.quotes.iter().map(|(instrument, quote)| (symbol(*instrument), *quote)).collect(),
+            tops: known.tops.iter().map(|(instrument, top)| (symbol(*instrument), *top)).collect(),
+            known: known.known.iter().map(|(instrument, known)| (symbol(*instrument), known.save())).collect(),
             books: known
                 .books
                 .values()
@@ -130,6 +153,7 @@ impl State {
                     venue_sequence: book.stamp.sequence,
                     book: Saved::of(&book.levels, &book.orders),
                     kept: book.kept.clone(),
+                    sample: book.sample,
                 })
                 .collect(),
         }
@@ -152,9 +176,11 @@ impl State {
         self.epoch = epoch;
         self.last = position;
         self.published = field(PUBLISHED).and_then(place).unwrap_or((0, 0));
+        let counters: Vec<(u32, Counting)> = field(CONNECTIONS).and_then(read).unwrap_or_default();
+        self.counters = counters.into_iter().collect();
         for (name, saved) in fields {
             let Some((channel, _)) = std::str::from_utf8(name).ok().and_then(channel_of) else { continue };
-            let Ok(saved) = postcard::from_bytes::<SavedChannel>(saved) else { continue };
+            let Some(saved) = read::<SavedChannel>(saved) else { continue };
             if let Some(at) = self.channels.iter().position(|known| known.name == channel) {
                 self.restore_channel(at, saved, rules);
             }
@@ -168,6 +194,21 @@ impl State {
         for (symbol, chain) in saved.chains {
             if let Some(instrument) = self.instruments.find(symbol.as_bytes()) {
                 self.channels[at].chains.insert(instrument, chain);
+            }
+        }
+        for (symbol, quote) in saved.quotes {
+            if let Some(instrument) = self.instruments.find(symbol.as_bytes()) {
+                self.channels[at].quotes.insert(instrument, quote);
+            }
+        }
+        for (symbol, top) in saved.tops {
+            if let Some(instrument) = self.instruments.find(symbol.as_bytes()) {
+                self.channels[at].tops.insert(instrument, top);
+            }
+        }
+        for (symbol, known) in saved.known {
+            if let Some(instrument) = self.instruments.find(symbol.as_bytes()) {
+                self.channels[at].known.insert(instrument, Known::restore(known));
             }
         }
         for book in saved.books {
@@ -195,10 +236,16 @@ impl State {
                 stamp,
                 out,
                 dirty: false,
+                sample: book.sample,
             });
             self.channels[at].books.insert(instrument, self.books.len() - 1);
         }
     }
+}
+
+/// A field of this version.
+fn read<T: for<'a> Deserialize<'a>>(field: &[u8]) -> Option<T> {
+    postcard::from_bytes(field.strip_prefix(&FORMAT)?).ok()
 }
 
 fn place(text: &[u8]) -> Option<(u64, u64)> {

@@ -4,7 +4,7 @@ use super::out::Exact;
 use super::state::{EventKind, State};
 use super::values::{self, Reject};
 use super::Job;
-use crate::decimal::Dec;
+use crate::decimal::{Dec, Exactness};
 use crate::instrument::{lot_for, Facts, Known};
 use crate::json::{self, Found, Tree};
 use crate::plan::{self, Pick, Source};
@@ -30,6 +30,7 @@ impl State {
             return Ok(());
         }
         let symbol = picked(source, &Some(make.symbol.clone()))?.ok_or(Reject("no_symbol"))?;
+        let symbol = make.prefix.clone() + &symbol;
         let number = |pick: &Option<Pick>| -> Result<Option<Dec>, Reject> {
             match picked(source, pick)?.filter(|text| !text.is_empty()) {
                 Some(text) => Ok(Some(Dec::parse(text.as_bytes())?)),
@@ -60,8 +61,10 @@ impl State {
             expiry: when(&make.expiry)?.flatten(),
             activation: when(&make.activation)?.flatten(),
             strike: number(&make.strike)?.map(|strike| (strike.mantissa, strike.decimals)),
+            // DBN has whole ones only; a contract worth 0.01 of something has none.
             multiplier: number(&make.multiplier)?
                 .and_then(|number| number.to_scale(0).ok())
+                .filter(|(_, exactness)| *exactness == Exactness::Exact)
                 .and_then(|(whole, _)| i32::try_from(whole).ok()),
         };
         let instrument = self.instrument_named(&symbol)?;

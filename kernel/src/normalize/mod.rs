@@ -3,8 +3,12 @@
 mod apply;
 mod books;
 mod checkpoint;
+mod counting;
 mod definitions;
+mod levels;
 mod out;
+mod pages;
+mod sampled;
 mod session;
 mod simple;
 mod snapshots;
@@ -91,6 +95,7 @@ impl Normalizer {
                     books: mapping.books.clone(),
                     since: mapping.since.clone(),
                     until: mapping.until.clone(),
+                    counters: mapping.counters.clone(),
                 }];
                 plan::programs(&alone, "*")?;
             }
@@ -232,7 +237,14 @@ impl Normalizer {
         let Some(plan) = self.plans.get_mut(channel) else { return Err(Reject("unknown_channel")) };
         let Some(program) = plan.at(payload.ts_recv) else { return Err(Reject("no_mapping")) };
         program.tree.scan(payload.data, &mut self.found).map_err(broken)?;
-        let whole = Source { payload: payload.data, found: &self.found, entry: b"", entry_found: &self.no_entry };
+        let constants = program.constants.as_slice();
+        let whole =
+            Source { payload: payload.data, found: &self.found, entry: b"", entry_found: &self.no_entry, constants };
+        let counted = program.counters.is_empty()
+            || self.state.count(program, channel, payload.connection, payload.ts_recv, &whole)?;
+        if !counted {
+            return Ok(());
+        }
         let message = program.messages.iter().find(|message| message.when.iter().all(|on| on.holds(&whole)));
         let Some(message) = message else { return Err(Reject("unknown_message")) };
         let books = self.meaning.mappings.get(program.mapping).map_or(&[][..], |mapping| mapping.books.as_slice());
@@ -244,16 +256,24 @@ impl Normalizer {
         match &message.each {
             None => self.state.make(&job, &whole),
             Some(each) => {
-                let array = whole.get(plan::Place { entry: false, slot: each.slot });
-                let items = json::items(array).map_err(broken)?;
+                let array = whole.get(plan::Place { of: plan::Of::Payload, slot: each.slot });
+                let mut items = json::items(array).map_err(broken)?;
+                if let Some(key) = &message.page {
+                    self.state.pages.clear();
+                    if pages::newest_first(each, key, array, &items, &mut self.entry_found) {
+                        items.reverse();
+                    }
+                }
                 for (start, end) in items {
                     let entry = array.get(start..end).unwrap_or_default();
                     each.tree.scan(entry, &mut self.entry_found).map_err(broken)?;
-                    let source =
-                        Source { payload: payload.data, found: &self.found, entry, entry_found: &self.entry_found };
+                    let source = Source { entry, entry_found: &self.entry_found, ..whole };
                     if let Err(reject) = self.state.make(&job, &source) {
                         self.state.reject(channel, reject, entry);
                     }
+                }
+                if message.page.is_some() {
+                    self.state.end_page(channel);
                 }
                 Ok(())
             }

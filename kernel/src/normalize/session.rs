@@ -33,6 +33,9 @@ impl State {
             ts_sent: payload.ts_recv,
             sequence: connection,
         };
+        if event != "stale" {
+            self.count_anew(connection);
+        }
         // A stale channel is told of on its own STATUS; its book is renewed by the session manager unasked.
         let stale = event == "stale";
         let about = if stale { text(channel) } else { SESSION_CHANNEL.to_string() };
@@ -44,6 +47,7 @@ impl State {
         } else if health == Health::Doubtful {
             self.event(EventKind::Gap, None, None, &format!("connection {connection}: {}", text(reason)), 0, 0);
             self.doubt(payload.ts_recv, "connection", |channel, _| channel == connection);
+            self.forget_quotes("connection", |channel| channel == connection);
         }
         Ok(())
     }
@@ -51,10 +55,11 @@ impl State {
     /// Doubts books that nothing in their own messages would prove wrong.
     pub fn doubt_unlinked(&mut self, reason: &str) {
         self.doubt(0, reason, |_, linked| !linked);
+        self.forget_quotes(reason, |_| true);
     }
 
     /// Doubts the live books for which `which` (connection, whether it has a link or checksum) holds.
-    fn doubt(&mut self, ts_recv: u64, reason: &str, which: impl Fn(u32, bool) -> bool) {
+    pub(super) fn doubt(&mut self, ts_recv: u64, reason: &str, which: impl Fn(u32, bool) -> bool) {
         for at in 0..self.books.len() {
             let book = &self.books[at];
             let linked =

@@ -1,10 +1,13 @@
 //! Messages that need no book: trades, quotes, depth snapshots, statistics, candles.
 
 use super::out::Exact;
+use super::pages::Identity;
+use super::sampled::{content as levels_content, mixed, SEED};
 use super::state::{EventKind, State};
 use super::values::{self, Reject};
 use super::Job;
 use crate::decimal::{Dec, Exactness};
+use crate::json::Kind;
 use crate::plan::{self, Place, Source};
 use crate::record::{self, Side, Statistic, F_TOB};
 use crate::spec::{LinkRule, StatValue};
@@ -24,7 +27,7 @@ impl State {
             }
         }
         let price = values::number(source, make.price)?;
-        let size = values::number(source, make.size)?;
+        let size = values::unsigned(values::number(source, make.size)?, &make.side)?;
         let side = values::side(source, &make.side)?;
         let ts_event = values::time_of(source, &make.time)?;
         let ts_sent = make.sent.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
@@ -32,11 +35,26 @@ impl State {
         let instrument = self.instrument_of(job.channel, source, make.symbol)?;
         let (px, px_flag) = self.price(instrument, price)?;
         let (lots, size_flag) = self.lots(instrument, size)?;
-        if let (Some(id), LinkRule::Next | LinkRule::Rising) = (id, make.link) {
-            if !self.chain(job.channel, instrument, id, make.link == LinkRule::Next) {
-                self.exclude("repeated trade");
-                return Ok(());
+        let new = match (id, make.link) {
+            (Some(id), LinkRule::Next | LinkRule::Rising) => {
+                if make.page {
+                    self.page_begins(job.channel, instrument, make.link);
+                }
+                let new = self.chain(job.channel, instrument, id, make.link == LinkRule::Next);
+                if make.page {
+                    self.paged_id(instrument, id, new);
+                }
+                new
             }
+            _ if make.page => {
+                let time = ts_event.ok_or(Reject("bad_time"))?;
+                self.paged(job.channel, instrument, &Identity { time, price, size, side })
+            }
+            _ => true,
+        };
+        if !new {
+            self.exclude("repeated trade");
+            return Ok(());
         }
         self.define(instrument, job.channel, job.ts_recv);
         let id = id.unwrap_or(0);
@@ -72,8 +90,17 @@ impl State {
         let ts_sent = make.sent.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
         let sequence = make.sequence.map(|place| values::id(source, place)).transpose()?.unwrap_or(0);
         let instrument = self.instrument_of(job.channel, source, make.symbol)?;
-        let (bid, bid_exact, bid_flag) = self.quote_side(instrument, source, make.prices[0], make.sizes[0])?;
-        let (ask, ask_exact, ask_flag) = self.quote_side(instrument, source, make.prices[1], make.sizes[1])?;
+        let places = [make.prices[0], make.sizes[0], make.prices[1], make.sizes[1]];
+        let mut numbers = [None; 4];
+        for (number, place) in numbers.iter_mut().zip(places) {
+            *number = values::maybe_number(source, place)?;
+        }
+        if make.remembered && !self.carry(job.channel, instrument, make, source, places, &mut numbers) {
+            self.exclude("quote with nothing to carry over");
+            return Ok(());
+        }
+        let (bid, bid_exact, bid_flag) = self.quote_side(instrument, numbers[0], numbers[1])?;
+        let (ask, ask_exact, ask_flag) = self.quote_side(instrument, numbers[2], numbers[3])?;
         self.define(instrument, job.channel, job.ts_recv);
         let stamp = self.stamp(instrument, job.ts_recv, ts_event, ts_sent, sequence);
         let exact = Exact {
@@ -90,19 +117,47 @@ impl State {
         Ok(())
     }
 
+    /// Fills in what a quote leaves unchanged, and remembers it; false where there is nothing to take that from.
+    fn carry(
+        &mut self,
+        channel: usize,
+        instrument: usize,
+        make: &plan::Quote,
+        source: &Source<'_>,
+        places: [Place; 4],
+        numbers: &mut [Option<Dec>; 4],
+    ) -> bool {
+        let Some(known) = self.channels.get_mut(channel) else { return false };
+        if !make.carry.is_empty() && make.carry.iter().all(|on| on.holds(source)) {
+            let before = known.quotes.get(&instrument);
+            for (at, place) in places.into_iter().enumerate() {
+                if source.value(place).kind == Kind::Absent {
+                    let Some(before) = before else { return false };
+                    numbers[at] = before[at];
+                }
+            }
+        }
+        known.quotes.insert(instrument, *numbers);
+        true
+    }
+
+    /// What quotes left unchanged is no longer known on channels of some connections; where it was, they are asked for anew.
+    pub(super) fn forget_quotes(&mut self, reason: &str, which: impl Fn(u32) -> bool) {
+        for at in 0..self.channels.len() {
+            let known = &mut self.channels[at];
+            if !known.quotes.is_empty() && which(known.connection) {
+                known.quotes.clear();
+                known.dirty = true;
+                self.event(EventKind::Resync, Some(at), None, reason, 0, 0);
+            }
+        }
+    }
+
     /// A side whose price is absent, null or zero is not there.
     #[inline]
-    fn quote_side(
-        &mut self,
-        instrument: usize,
-        source: &Source<'_>,
-        price: Place,
-        size: Place,
-    ) -> Result<QuoteSide, Reject> {
-        let Some(price) = values::maybe_number(source, price)?.filter(|price| !price.is_zero()) else {
-            return Ok((None, None, 0));
-        };
-        let size = values::maybe_number(source, size)?.unwrap_or_default();
+    fn quote_side(&mut self, instrument: usize, price: Option<Dec>, size: Option<Dec>) -> Result<QuoteSide, Reject> {
+        let Some(price) = price.filter(|price| !price.is_zero()) else { return Ok((None, None, 0)) };
+        let size = size.unwrap_or_default();
         let (px, px_flag) = self.price(instrument, price)?;
         let (lots, size_flag) = self.lots(instrument, size)?;
         Ok((Some((px, lots)), Some((price, size)), px_flag | size_flag))
@@ -111,19 +166,27 @@ impl State {
     /// One full top-N book.
     pub fn top(&mut self, job: &Job<'_>, make: &plan::Top, source: &Source<'_>) -> Result<(), Reject> {
         let ts_event = make.time.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
-        let sequence = make.sequence.map(|place| values::id(source, place)).transpose()?.unwrap_or(0);
+        let id = make.sequence.map(|place| values::id(source, place)).transpose()?;
+        let sequence = id.unwrap_or(0);
         let instrument = self.instrument_of(job.channel, source, make.symbol)?;
+        let mut content = SEED;
         let mut sides: [Vec<(i64, u32)>; 2] = Default::default();
         let mut flags = 0;
         for (levels, rows) in sides.iter_mut().zip([&make.bids, &make.asks]) {
             let mut list = super::books::rows_of(source, rows)?;
             list.truncate(10);
+            if make.sampled {
+                content = mixed(content, levels_content(&list));
+            }
             for row in list {
                 let (px, px_flag) = self.price(instrument, row.price)?;
                 let (lots, size_flag) = self.lots(instrument, row.size)?;
                 levels.push((px, lots));
                 flags |= px_flag | size_flag;
             }
+        }
+        if make.sampled && self.unchanged_top(job.channel, instrument, id, || content) {
+            return Ok(());
         }
         self.define(instrument, job.channel, job.ts_recv);
         let stamp = self.stamp(instrument, job.ts_recv, ts_event, None, sequence);

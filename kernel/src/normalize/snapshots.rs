@@ -37,6 +37,7 @@ impl State {
                 return Ok(());
             }
         }
+        self.books[at].sync.floor = head.ids.map_or(0, |ids| ids.last);
         self.infer(job.channel, instrument, job.ts_recv, changes);
         self.check_prices(instrument, changes)?;
         self.fill(job, at, changes)?;
@@ -122,6 +123,9 @@ impl State {
         for change in changes {
             let (key, _) = self.price(instrument, change.price)?;
             let book = &mut self.books[at];
+            if per_order && change.size.is_zero() {
+                continue;
+            }
             if per_order {
                 book.orders.open(change.id, change.side, key, change.price, change.size);
             } else {

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use hashbrown::HashMap;
 
 use super::books::Book;
+use super::counting::Counting;
 use super::definitions;
 use super::out::{Exact, Outs, Sink};
+use super::pages::{Known as KnownTrades, Page};
+use super::sampled::Sample;
 use super::values::Reject;
 use crate::decimal::Dec;
 use crate::glob;
@@ -95,6 +98,12 @@ pub struct Channel {
     pub books: HashMap<usize, usize>,
     /// Trade ids, by instrument.
     pub chains: HashMap<usize, Chain>,
+    /// What quotes said last, by instrument, where some leave out what is unchanged: price and size of bid and ask.
+    pub quotes: HashMap<usize, [Option<Dec>; 4]>,
+    /// Tops of book last sampled, by instrument.
+    pub tops: HashMap<usize, Sample>,
+    /// Trades without an id that may come again, by instrument.
+    pub known: HashMap<usize, KnownTrades>,
     /// Sequence of the last payload taken.
     pub sequence: u64,
     /// Whether it has changed since the last checkpoint.
@@ -128,6 +137,11 @@ pub struct State {
     /// Position up to which records have been published before a restart.
     pub(super) published: (u64, u64),
     pub(super) instruments_dirty: bool,
+    /// By connection.
+    pub(super) counters: HashMap<u32, Counting>,
+    pub(super) counters_dirty: bool,
+    /// Of the payload at work, by instrument.
+    pub(super) pages: Vec<Page>,
     rejected: Totals,
     excluded: Totals,
     pub(super) links: [u64; 2],
@@ -155,7 +169,8 @@ impl State {
         let publisher_id = u16::try_from(publisher).map_err(|_| SpecError("number: too large".into()))?;
         let lot = Dec::parse(meaning.default_lot.as_bytes())
             .map_err(|error| SpecError(format!("default_lot {}: {error}", meaning.default_lot)))?;
-        let books = meaning.mappings.iter().flat_map(|mapping| &mapping.books);
+        let uncounted = meaning.mappings.iter().filter(|mapping| mapping.counters.is_empty());
+        let mut unproved = uncounted.flat_map(|mapping| &mapping.books);
         Ok(Self {
             provider: provider.into(),
             publisher_id,
@@ -164,8 +179,7 @@ impl State {
             channel_symbols: meaning.channel_symbols.clone(),
             aliases: meaning.symbol_aliases.iter().cloned().collect(),
             collisions: meaning.collisions.iter().cloned().collect(),
-            unverified: books.clone().count() > 0
-                && books.clone().any(|book| book.link == LinkRule::None && book.checksum.is_none()),
+            unverified: unproved.any(|book| book.link == LinkRule::None && book.checksum.is_none()),
             channels: Vec::new(),
             instruments: Instruments::default(),
             books: Vec::new(),
@@ -175,6 +189,9 @@ impl State {
             last: 0,
             published: (0, 0),
             instruments_dirty: false,
+            counters: HashMap::new(),
+            counters_dirty: false,
+            pages: Vec::new(),
             rejected: Totals::new(),
             excluded: Totals::new(),
             links: [0; 2],
@@ -201,6 +218,9 @@ impl State {
             connection: 0,
             books: HashMap::new(),
             chains: HashMap::new(),
+            quotes: HashMap::new(),
+            tops: HashMap::new(),
+            known: HashMap::new(),
             sequence: 0,
             dirty: false,
             outs: [None; 8],
@@ -220,6 +240,8 @@ impl State {
         if self.epoch != epoch {
             self.epoch = epoch;
             self.last = 0;
+            self.counters_dirty |= !self.counters.is_empty();
+            self.counters.clear();
             for channel in &mut self.channels {
                 channel.sequence = 0;
             }
@@ -477,5 +499,5 @@ fn channel_symbol(rule: &spec::ChannelSymbol, channel: &str) -> Option<String> {
     let place = |at: i64| if at < 0 { at + pieces.len() as i64 } else { at };
     let (first, last) = (usize::try_from(place(rule.first)).ok()?, usize::try_from(place(rule.last)).ok()?);
     let symbol = pieces.get(first..=last)?.join(&rule.separator);
-    Some(if rule.upper { symbol.to_uppercase() } else { symbol })
+    Some(rule.prefix.clone() + &if rule.upper { symbol.to_uppercase() } else { symbol })
 }

@@ -51,8 +51,19 @@ pub fn id(source: &Source<'_>, place: Place) -> Result<u64, Reject> {
     }
 }
 
+/// A size beside a side that is told by its sign: without it.
 #[inline]
-fn digits(text: &[u8]) -> Option<u64> {
+pub fn unsigned(size: Dec, sides: &Sides) -> Result<Dec, Reject> {
+    if sides.sign {
+        Ok(size.abs()?)
+    } else {
+        Ok(size)
+    }
+}
+
+/// An unsigned integer, all of the text.
+#[inline]
+pub fn digits(text: &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for byte in text {
         let digit = byte.wrapping_sub(b'0');
@@ -97,6 +108,9 @@ pub fn date_of(source: &Source<'_>, when: &When) -> Result<Option<u64>, Reject> 
 #[inline]
 pub fn side(source: &Source<'_>, sides: &Sides) -> Result<u8, Reject> {
     let text = source.get(sides.place);
+    if sides.sign {
+        return Ok(if number(source, sides.place)?.mantissa < 0 { b'A' } else { b'B' });
+    }
     if sides.buy.iter().any(|word| **word == *text) {
         Ok(b'B')
     } else if sides.sell.iter().any(|word| **word == *text) {

@@ -14,7 +14,7 @@ const MEANING: &[u8] = include_bytes!("../specs/meaning.json");
 const ROUTING: &[u8] = include_bytes!("../specs/routing.json");
 
 /// Channels of the meaning in `specs/meaning.json`, and the kernel's own.
-pub const CHANNELS: [(&str, &str); 16] = [
+pub const CHANNELS: [(&str, &str); 22] = [
     ("trade.A", "TRADES"),
     ("quote.A", "MBP_1"),
     ("stream.A", "MBO"),
@@ -31,6 +31,12 @@ pub const CHANNELS: [(&str, &str); 16] = [
     ("_unknown", ""),
     ("trade.OLD", "TRADES"),
     ("nonsense", "NONSENSE"),
+    ("page.A", "TRADES"),
+    ("sampled.A", "MBO"),
+    ("carried.A", "MBP_1"),
+    ("signed.A", "MBO"),
+    ("raw.A", "MBO"),
+    ("text.A", "MBO"),
 ];
 
 /// Response bytes are read to the end or refused.
@@ -86,6 +92,8 @@ pub fn scan(bytes: &[u8]) {
     let paths = ["", "a", "a.b", "d.0.s", "d.-1", "0", "-2.a", "a.1.b", "t"];
     let slots: Vec<u16> = paths.iter().map(|path| tree.slot(path)).collect();
     tree.rows("b", Columns::Places);
+    tree.rows("b", Columns::Text);
+    tree.rows("0", Columns::Places);
     tree.rows("d.rows", Columns::Keys(vec![b"p"[..].into(), b"q"[..].into()]));
     let mut found = Found::default();
     for goal in [0, 0b10, 0b111] {
@@ -143,7 +151,8 @@ pub fn normalize(bytes: &[u8]) {
     for line in bytes.split(|&byte| byte == b'\n') {
         if let Some((letter, payload)) = line.split_first() {
             ts_recv += 1_000;
-            writer.payload(u32::from(letter % CHANNELS.len() as u8), ts_recv, 0, payload);
+            let channel = letter.wrapping_sub(b'0') % CHANNELS.len() as u8;
+            writer.payload(u32::from(channel), ts_recv, 0, payload);
             continue;
         }
         feed(&mut writer, &mut normalizers);

@@ -1,4 +1,4 @@
-"""Which channel a REST answer of a capture belongs to, by its URL."""
+"""Which channel an answer of a capture belongs to: a REST answer by its URL, one over the socket by what was asked there."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from tapeline.spec import subscribe
-from tapeline.spec.session import Request, Session
-from tapeline.spec.template import decode, fits, names, render
+from tapeline.spec.session import Family, Request, Session
+from tapeline.spec.subscribe import Channel
+from tapeline.spec.template import Json, at, decode, fill, fits, names, read, render, text_of
 
 _VERSION = re.compile(r"v\d+\Z")
 
 
 class Answer(NamedTuple):
-    """What a REST answer is: a payload of `channel`, or a declared failure of its request."""
+    """What an answer is: a payload of `channel`, or a declared failure of its request."""
 
     channel: str
     schema: str
@@ -31,18 +32,24 @@ class _Address(NamedTuple):
     parameters: dict[str, str]
 
 
-class RestChannels:
-    """Finds the channel of REST answers among the channels of a capture."""
+class Answers:
+    """Finds the channel of answers among the channels of a capture."""
 
     def __init__(self, session: Session, channels: Iterable[str]) -> None:
         self._session = session
         self._requests = {request.name: request for request in session.requests}
-        self._books = [
-            (known, self._requests[known.family.snapshot])
-            for known in (subscribe.channel(session, identifier) for identifier in channels)
-            if known is not None and known.family.snapshot in self._requests
+        found = [known for identifier in channels if (known := subscribe.channel(session, identifier)) is not None]
+        self._own = [
+            (known, self._requests[name])
+            for known in found
+            for name in _requests_of(known.family)
+            if name in self._requests
         ]
         self._served: set[str] = set()
+        self._spoken = [
+            (known, request, _filled(request.message, known)) for known, request in self._own if request.message
+        ]
+        self._asked: dict[tuple[str, str, str], str] = {}
 
     def find(self, url: str, body: bytes) -> Answer | None:
         """The answer's channel; None where the session half knows no such request or the capture no such channel."""
@@ -52,8 +59,8 @@ class RestChannels:
                 return Answer(request.channel, request.schema.value, _failed(request, body))
         fitting = [
             (known.id, request)
-            for known, request in self._books
-            if _same(_address(render(request.url, subscribe.pieces(known))), asked, _asking(request))
+            for known, request in self._own
+            if request.url and _same(_address(_filled(request.url, known)), asked, _asking(request))
         ]
         if not fitting:
             return None
@@ -61,6 +68,47 @@ class RestChannels:
         channel, request = next((item for item in fitting if item[0] not in self._served), fitting[0])
         self._served.add(channel)
         return Answer(channel, request.schema.value, _failed(request, body))
+
+    def asked(self, connection: str, message: bytes) -> None:
+        """Notes a client message that is a request of a channel over the socket, by its number."""
+        text = message.decode("utf-8", "replace")
+        for known, request, pattern in self._spoken:
+            given = read(pattern, text)
+            if given is not None and "id" in given:
+                self._asked[connection, request.name, given["id"].strip('"')] = known.id
+
+    def answered(self, connection: str, text: bytes) -> Answer | None:
+        """What a frame that no route takes answers; None where it is no answer to a request over the socket."""
+        if not self._spoken:
+            return None
+        try:
+            value: Json = decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        for request in {request.name: request for _, request, _ in self._spoken}.values():
+            if not fits(value, request.answer):
+                continue
+            channel = fill(request.answer_channel, value) if request.answer_channel else None
+            if channel is None and request.id:
+                channel = self._asked.get((connection, request.name, text_of(at(value, request.id))))
+            if channel is not None:
+                return Answer(request.channel or channel, request.schema.value, _failed(request, text))
+        return None
+
+
+def _requests_of(family: Family) -> tuple[str, ...]:
+    return (family.snapshot, family.poll.request if family.poll else "", family.backfill)
+
+
+_MARK = "\x00"
+_MOVING = ("cursor", "key", "nonce", "id")
+"""Pieces that change from request to request of one channel."""
+
+
+def _filled(template: str, known: Channel) -> str:
+    """A template for a channel; what changes from request to request is left as it stands."""
+    marked = render(template, {**subscribe.pieces(known), **{name: f"{_MARK}{name}{_MARK}" for name in _MOVING}})
+    return "".join(f"${{{part}}}" if place % 2 else part for place, part in enumerate(marked.split(_MARK)))
 
 
 def _address(url: str) -> _Address:
@@ -70,9 +118,10 @@ def _address(url: str) -> _Address:
 
 
 def _asking(request: Request) -> tuple[str, ...]:
-    """The parameters that say what is asked for: those with a piece in them."""
+    """The parameters that say what is asked for: those with a piece in them that is the channel's own."""
     query = urlsplit(request.url).query
-    return tuple(name for name, value in parse_qsl(query, keep_blank_values=True) if names(value))
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return tuple(name for name, value in pairs if names(value) and not names(value) & set(_MOVING))
 
 
 def _same(ours: _Address, theirs: _Address, parameters: tuple[str, ...]) -> bool:

@@ -11,13 +11,11 @@ from tapeline_kernel import Router
 
 from tapeline.captures import Frame, Kind, read_capture
 from tapeline.errors import CaptureError
-from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
-from tapeline.offline.answers import RestChannels
-from tapeline.offline.control import ControlShapes
+from tapeline.offline.answers import Answer, Answers
+from tapeline.offline.capture_router import CaptureRouter, channels_in, subscribed
+from tapeline.offline.control import ACK, OPENING, ControlShapes
 from tapeline.offline.raw_files import RawPayload
-from tapeline.spec import subscribe
 from tapeline.spec.encode import encode
-from tapeline.spec.routing import Routing
 from tapeline.venues import Venue
 
 UNKNOWN_CHANNEL = "_unknown"
@@ -45,14 +43,13 @@ class Feed:
     def capture(self, path: Path) -> Iterator[bytes]:
         """Batches of a capture; a line that cannot be read is noted and passed over, a file cut short raises at its end."""
         channels = self._channels(path)
-        router = self._router(subscribe.routing(self._venue.session, channels), _first_stamp(path))
-        answers = RestChannels(self._venue.session, channels)
+        lines = self._lines(_first_stamp(path), channels)
+        router = lines.router
+        answers = Answers(self._venue.session, channels)
         shapes = ControlShapes(self._venue.session)
-        connections: dict[str, int] = {}
         try:
             for frame in read_capture(path, self.unreadable.append):
-                connection = connections.setdefault(frame.connection, len(connections))
-                self._take(router, frame, connection, answers, shapes)
+                self._take(lines, frame, answers, shapes)
                 if router.open_payloads >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
                     yield from _closed(router)
         except CaptureError:
@@ -68,7 +65,7 @@ class Feed:
             if router is None or payload.row.epoch != epoch:
                 yield from _closed(router)
                 epoch = payload.row.epoch
-                router = self._router(self._venue.session.routing, epoch)
+                router = Router(encode(self._venue.session.routing), self._venue.provider, self._instance, epoch)
             row = payload.row
             self._count(row.ts_recv)
             router.inject(payload.channel, payload.schema, row.ts_recv, row.connection, row.payload)
@@ -76,31 +73,41 @@ class Feed:
                 yield from _closed(router)
         yield from _closed(router)
 
-    def _router(self, routing: Routing, epoch: int) -> Router:
-        return Router(encode(routing), self._venue.provider, self._instance, epoch)
+    def _lines(self, epoch: int, channels: Iterable[str] = ()) -> CaptureRouter:
+        return CaptureRouter(self._venue.session, self._venue.provider, self._instance, epoch, channels)
 
-    def _take(
-        self, router: Router, frame: Frame, connection: int, answers: RestChannels, shapes: ControlShapes
-    ) -> None:
+    def _take(self, lines: CaptureRouter, frame: Frame, answers: Answers, shapes: ControlShapes) -> None:
         if frame.kind in (Kind.CONNECT, Kind.SEND):
             self.control[frame.kind.value] += 1
+            if frame.kind is Kind.CONNECT:
+                lines.connect(frame)
+            else:
+                lines.send(frame)
+                answers.asked(frame.connection, frame.data)
             return
         self._count(frame.ts)
         if frame.kind is Kind.HTTP:
-            answer = answers.find(frame.url or "", frame.data)
-            if answer is None:
-                router.inject(UNKNOWN_CHANNEL, "", frame.ts, connection, frame.data)
-            elif answer.failed:
-                self.control["rest error"] += 1
-            else:
-                router.inject(answer.channel, answer.schema, frame.ts, connection, frame.data)
+            self._answer(lines, frame, answers.find(frame.url or "", frame.data), None)
             return
-        for _, left in router.push(connection, (frame.ts,), (frame.data,))[0]:
-            name = shapes.name(left)
-            if name is None:
-                router.inject(UNKNOWN_CHANNEL, "", frame.ts, connection, left)
-            else:
-                self.control[name] += 1
+        text = lines.receive(frame)
+        if text is None:
+            return
+        name = shapes.name(text)
+        # The session logic, too, looks for what it has asked for before it takes a frame for an answer to a subscription.
+        asked = answers.answered(frame.connection, text) if name in (None, ACK, OPENING) else None
+        self._answer(lines, frame, asked, name)
+
+    def _answer(self, lines: CaptureRouter, frame: Frame, answer: Answer | None, name: str | None) -> None:
+        """A REST answer or a frame that no route takes: a channel's payload, a declared failure, control, or unknown."""
+        connection = lines.connection(frame.connection)
+        if answer is not None and answer.failed:
+            self.control["rest error"] += 1
+        elif answer is not None:
+            lines.router.inject(answer.channel, answer.schema, frame.ts, connection, frame.data)
+        elif name is not None:
+            self.control[name] += 1
+        else:
+            lines.router.inject(UNKNOWN_CHANNEL, "", frame.ts, connection, frame.data)
 
     def _count(self, ts_recv: int) -> None:
         self.payloads += 1
@@ -110,29 +117,25 @@ class Feed:
     def _channels(self, path: Path) -> list[str]:
         """All channels of a capture: those it subscribes to and those it has messages of, in order of appearance."""
         found: dict[str, None] = {}
-        router = self._router(self._venue.session.routing, 0)
+        lines = self._lines(0)
+        router = lines.router
         # What cannot be read is told by the second reading.
         with contextlib.suppress(CaptureError):
             for frame in read_capture(path, _pass_over):
-                if frame.kind is Kind.SEND:
-                    command = subscribe.command(self._venue.session, frame.data)
-                    if command is not None and command.operation is subscribe.Operation.SUBSCRIBE:
-                        found.update(dict.fromkeys(command.channels))
+                if frame.kind is Kind.CONNECT:
+                    lines.connect(frame)
+                elif frame.kind is Kind.SEND:
+                    found.update(dict.fromkeys(subscribed(lines.send(frame))))
                 elif frame.kind is Kind.RECV:
-                    router.push(0, (frame.ts,), (frame.data,))
+                    lines.receive(frame)
                     if router.open_payloads >= BATCH_PAYLOADS:
-                        found.update(dict.fromkeys(_named(router)))
-        found.update(dict.fromkeys(_named(router)))
+                        found.update(dict.fromkeys(channels_in(router)))
+        found.update(dict.fromkeys(channels_in(router)))
         return list(found)
 
 
 def _pass_over(_: CaptureError) -> None:
     """The second reading tells."""
-
-
-def _named(router: Router) -> Iterator[str]:
-    for batch in _closed(router):
-        yield from (channel.name for channel in SubscribeResponse.FromString(batch).batch.channels)
 
 
 def _closed(router: Router | None) -> Iterator[bytes]:

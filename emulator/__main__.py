@@ -26,6 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=int, default=0, metavar="N", help="synthetic payloads a second, all venues (default: no limit)")
     add("--seconds", type=float, default=0.0, metavar="S", help="send for S seconds (default: without end)")
     add("--ledger", type=Path, metavar="FILE", help="write what was sent: JSON lines, or with *.rows a row a payload")
+    add("--live", action="store_true", help="one made-up market for all clients of a venue, paced by --rate")
+    add("--token-ttl", type=float, default=86_400.0, metavar="S", help="life of connection tokens (default: a day)")
     return parser
 
 
@@ -42,6 +44,8 @@ def options(argv: Sequence[str] | None = None) -> Options:
         rate=args.rate,
         seconds=args.seconds,
         ledger=args.ledger,
+        live=args.live,
+        token_ttl=args.token_ttl,
     )
     check(made, known)
     return made

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import cast
 
+import numpy as np
+
 from emulator import wire
 from emulator.faults import Command, Target
-from emulator.reel import Block, block
+from emulator.ledger import MADE, OWN
+from emulator.live import LiveFeed, Places
+from emulator.personal import Own
+from emulator.reel import Block, Frame, block
 from emulator.served import Served
 from emulator.synthfeed import SynthFeed
-from emulator.venue import Act, Dialogue, Hang, Say, Subscribe, Unsubscribe
+from emulator.venue import Act, Dialogue, Hang, Reply, Say, Subscribe, Unsubscribe
 from tapeline import telemetry
 from tapeline.spec.session import Carrier
 
@@ -21,18 +28,33 @@ _QUIET = 0.2
 """A stream starts when no channel was added for so long."""
 _REST = 0.02
 _PONG_WITHIN = 60.0
+_TOKEN_OVER = 1008
 _WRITE_AHEAD = 512 * 1024
 _numbers = itertools.count()
 
-OnSent = Callable[["Connection", Block, int], None]
-"""Told of every block written: the connection, the block, ns since the epoch."""
+OnSent = Callable[["Connection", Block, int, int], None]
+"""Told of every block written but a live market's: the connection, the block, ns since the epoch, `OWN`, `MADE` or 0."""
+_NONE: Places = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Who has come: the party it belongs to, and until when it may stay (s since the epoch; 0: for ever)."""
+
+    party: int = 0
+    name: str = ""
+    until: float = 0.0
 
 
 class Connection(asyncio.Protocol):
     """A client after the handshake. `pace` is how long the sender rests when nothing is due, in seconds."""
 
-    def __init__(self, served: Served, dialogue: Dialogue, pace: float, on_sent: OnSent) -> None:
+    def __init__(
+        self, served: Served, dialogue: Dialogue, pace: float, on_sent: OnSent, guest: Guest | None = None
+    ) -> None:
         self.number = next(_numbers)
+        self.guest = guest or Guest()
+        self.party = self.guest.party
         self.served, self._dialogue, self._pace, self._on_sent = served, dialogue, pace, on_sent
         self.feed = served.source.feed()
         self._frames = wire.ClientFrames()
@@ -45,8 +67,17 @@ class Connection(asyncio.Protocol):
         self._added_at = 0.0
         self._said_at = self._loop.time()
         self._stalled_until = 0.0
+        self._stalled = False
         self._ponged = self._loop.time()
         self._tasks: list[asyncio.Task[None]] = []
+        self._own = Own()
+        self._held: list[bytes] = []
+        self._later: list[wire.Incoming] = []
+        self._mute = False
+        self._left: deque[tuple[int, int]] = deque()
+        self._written = 0
+        self.sure_until = 0
+        """Until when (ns) all that a live market sent has certainly left."""
         self.gone = asyncio.Event()
         """Set when the TCP connection has ended."""
 
@@ -58,7 +89,9 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_WRITE_AHEAD)
         self.served.connections.append(self)
         self._act(self._dialogue.greet(self.served.clock()))
-        self._tasks = [self._loop.create_task(self._stream()), self._loop.create_task(self._tick())]
+        self._tasks = [self._loop.create_task(self._tick())]
+        if not isinstance(self.feed, LiveFeed):
+            self._tasks.append(self._loop.create_task(self._stream()))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the client."""
@@ -92,22 +125,29 @@ class Connection(asyncio.Protocol):
     # the conversation
 
     def _hear(self, message: wire.Incoming) -> None:
+        if self._stalled:
+            # Underway for as long as the stall lasts.
+            self._later.append(message)
+            return
         if message.opcode is wire.Opcode.PING:
             self._write(wire.frame(message.payload, wire.Opcode.PONG))
         elif message.opcode is wire.Opcode.PONG:
             self._ponged = self._loop.time()
         elif message.opcode is wire.Opcode.CLOSE:
             self._close(1000)
-        elif not self._stalled:
+        else:
             self._act(self._dialogue.hear(message.payload, self.served.clock()))
 
     def _act(self, acts: list[Act]) -> None:
         for act in self._disturbed(acts):
             if isinstance(act, Say):
-                self._write(wire.frame(act.payload))
+                self._write(self.served.packing.say(Say(self._own.text(act.payload), act.plain)))
                 self.served.tally.control += 1
             elif isinstance(act, Subscribe):
                 self._subscribe(act)
+            elif isinstance(act, Reply):
+                self._tasks = [task for task in self._tasks if not task.done()]
+                self._tasks.append(self._loop.create_task(self._reply(act)))
             elif isinstance(act, Unsubscribe):
                 self._changed.set()
                 self.feed.remove(act.channel)
@@ -118,7 +158,7 @@ class Connection(asyncio.Protocol):
         """The acts with faults of subscribing done to them."""
         wanted = [act for act in acts if isinstance(act, Subscribe)]
         for act in wanted if self.served.faults.waits(Target.SUBSCRIPTION) else ():
-            fault = self.served.faults.hit(Target.SUBSCRIPTION, act.channel)
+            fault = self.served.faults.hit(Target.SUBSCRIPTION, act.channel, self.guest.name)
             if fault is None:
                 continue
             if fault.fault == "data_before_ack":
@@ -129,11 +169,20 @@ class Connection(asyncio.Protocol):
                 acts = [other for other in acts if not isinstance(other, Say)]
         return acts
 
+    async def _reply(self, act: Reply) -> None:
+        """A question over the socket."""
+        answer = await self.served.answer(act.ask, self.feed, self.guest.name)
+        if not self._mute:
+            self._write(self.served.packing.say(Say(answer.body)))
+
     def _subscribe(self, act: Subscribe) -> None:
         now_ns = self.served.clock()
+        index, packing = self.served.shelf.index(act.channel), self.served.packing
+        self._own.keys[index] = act.key
         begin = self.feed.add(act.channel, act.depth, now_ns)
         if begin:
-            self._send(block([(self.served.shelf.index(act.channel), payload) for payload in begin]), now_ns)
+            frames = [Frame(index, packing.pack(payload), packing.opcode) for payload in begin]
+            self._send(block(frames, personal=True), now_ns, OWN)
         self._added_at = self._loop.time()
         self._changed.set()
 
@@ -145,6 +194,9 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(1.0)
             if self._stalled:
                 continue
+            if self.guest.until and self.served.clock() / 1e9 > self.guest.until:
+                self._close(_TOKEN_OVER, "token expired")
+                return
             now = self._loop.time()
             self._act(self._dialogue.tick(self.served.clock(), now - self._said_at))
             if every and now - pinged >= every:
@@ -164,7 +216,7 @@ class Connection(asyncio.Protocol):
             self.feed.start(self.served.clock())
             await self._writable.wait()
             if self._stalled:
-                await asyncio.sleep(min(self._stalled_until - self._loop.time(), 0.05))
+                await asyncio.sleep(0.01)
                 continue
             now_ns = self.served.clock()
             taken = self.feed.take(now_ns)
@@ -206,42 +258,118 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             pass
 
+    def deliver(self, part: Block, now_ns: int) -> Places | None:
+        """A live market's next frames; the places of those that were sent unharmed (None: all)."""
+        if self._transport is None or self._mute or self._transport.is_closing():
+            return _NONE
+        sent: Places | None = None
+        if self.served.faults.waits(Target.FRAMES):
+            part, sent = self._harmed(part, now_ns)
+        if part.count:
+            self._write(self._own.block(part).data)
+            self._note(now_ns)
+        return sent
+
+    def _harmed(self, part: Block, now_ns: int) -> tuple[Block, Places | None]:
+        """Frames struck by faults, and the places of those that are still what they were."""
+        frames = part.frames()
+        struck = self._strike(frames)
+        if struck is frames:
+            return part, None
+        place_of = {id(frame): place for place, frame in enumerate(frames)}
+        unharmed: dict[int, None] = {}
+        made = []
+        for frame in struck:
+            place = place_of.get(id(frame))
+            if place is None or place in unharmed:
+                made.append(frame)
+            else:
+                unharmed[place] = None
+        if made:
+            self._on_sent(self, block(made, part.personal), now_ns, MADE)
+        return block(struck, part.personal), np.array(sorted(unharmed), np.int64)
+
+    def _note(self, now_ns: int) -> None:
+        """Keeps book of what has left, and gives up a client that does not read."""
+        transport = self._transport
+        if transport is None:
+            return
+        waiting = transport.get_write_buffer_size()
+        if not waiting:
+            self._left.clear()
+            self.sure_until = now_ns
+            return
+        self._left.append((self._written, now_ns))
+        while self._left and self._left[0][0] <= self._written - waiting:
+            self.sure_until = self._left.popleft()[1]
+        if waiting > self.served.slow_bytes:
+            self._slow(waiting)
+
+    def _slow(self, waiting: int) -> None:
+        telemetry.event("slow_client", telemetry.Level.WARNING, venue=self.served.name, waiting=waiting)
+        self.served.tally.slow += 1
+        self.abort()
+
+    def _strike(self, frames: list[Frame]) -> list[Frame]:
+        served = self.served
+        return served.faults.frames(frames, served.tally.names, served.packing, self.guest.name)
+
     def _struck(self, taken: Block) -> Block:
         if not self.served.faults.waits(Target.FRAMES):
             return taken
-        frames = list(zip(taken.channels.tolist(), taken.payloads(), strict=True))
-        return block(self.served.faults.frames(frames, self.served.tally.names))
+        return block(self._strike(taken.frames()), taken.personal)
 
-    def _send(self, sent: Block, now_ns: int) -> None:
+    def _send(self, sent: Block, now_ns: int, kind: int = 0) -> None:
         if self._transport is not None and sent.count:
-            self._write(sent.data)
-            self._on_sent(self, sent, now_ns)
+            self._write(self._own.block(sent).data)
+            self._on_sent(self, sent, now_ns, kind)
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self._stalled:
-            self._said_at = self._loop.time()
-            self._transport.write(data)
+        if self._transport is None or self._mute:
+            return
+        if self._stalled:
+            self._held.append(data)
+            if sum(map(len, self._held)) > self.served.slow_bytes:
+                self._slow(self.served.slow_bytes)
+            return
+        self._said_at = self._loop.time()
+        self._written += len(data)
+        self._transport.write(data)
+
+    def _resume(self) -> None:
+        """The stall is over (unless another goes on): all that was held back, in its order."""
+        if self._loop.time() < self._stalled_until:
+            return
+        self._stalled = False
+        held, self._held = self._held, []
+        if held:
+            self._write(b"".join(held))
+        later, self._later = self._later, []
+        for message in later:
+            self._hear(message)
 
     # faults
 
-    @property
-    def _stalled(self) -> bool:
-        return self._loop.time() < self._stalled_until
-
     def strike(self, command: Command) -> None:
         """Does a fault of the connection."""
-        if command.fault == "close":
-            self.abort()
-        elif command.fault == "close_code":
+        if command.fault == "close" and self._transport is not None:
+            self._transport.close()
+        elif command.fault in ("close_code", "ban"):
             self._close(command.code, command.reason)
+        elif command.fault == "token_expires":
+            self._close(_TOKEN_OVER, "token expired")
         elif command.fault == "drop_silently":
-            self._stalled_until = float("inf")
+            self._mute = True
         elif command.fault == "stall":
-            self._stalled_until = self._loop.time() + command.seconds
+            self._stalled_until = max(self._stalled_until, self._loop.time() + command.seconds)
+            self._stalled = True
+            self._loop.call_at(self._stalled_until, self._resume)
 
-    def carries(self, glob: str) -> bool:
-        """Whether a channel that fits is subscribed."""
-        return any(fnmatchcase(channel, glob) for channel in self.feed.channels)
+    def meant(self, command: Command) -> bool:
+        """Whether a fault of connections is for this one: its party's, and it carries such a channel or none yet."""
+        channels = self.feed.channels
+        carries = not channels or any(fnmatchcase(channel, command.channel) for channel in channels)
+        return carries and fnmatchcase(self.guest.name, command.party)
 
     def hang_up(self) -> None:
         """The emulator stops."""

@@ -15,6 +15,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from emulator.packing import Packing
+from emulator.reel import Frame
 from tapeline.errors import UsageError
 
 
@@ -23,6 +25,7 @@ class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     fault: str
     channel: str = "*"
+    party: str = "*"
     count: int = 1
     after: int = 0
     seconds: float = 0.0
@@ -32,9 +35,9 @@ class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     retry_after: int = 1
     behind: int = 20_000
 
-    def strikes(self, channel: str) -> bool:
+    def strikes(self, channel: str, party: str = "") -> bool:
         """Whether the next matching thing is hit; uses up `after`, then `count`."""
-        if self.count <= 0 or not fnmatchcase(channel, self.channel):
+        if self.count <= 0 or not fnmatchcase(channel, self.channel) or not fnmatchcase(party, self.party):
             return False
         if self.after > 0:
             self.after -= 1
@@ -43,8 +46,8 @@ class Command(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return True
 
 
-Frames = list[tuple[int, bytes]]
-"""Channel index and payload of frames about to be sent."""
+Frames = list[Frame]
+"""Frames about to be sent."""
 
 
 class Target(Enum):
@@ -56,14 +59,16 @@ class Target(Enum):
     SUBSCRIPTION = "subscription"
 
 
-FrameFault = Callable[[Frames, int], Frames]
-"""Gets the frames and the place of the one that is hit; gives what is sent instead."""
+FrameFault = Callable[[Frames, int, Packing], Frames]
+"""Gets the frames, the place of the one that is hit and how the venue packs; gives what is sent instead."""
 
 FRAME_FAULTS: dict[str, FrameFault] = {}
 CONNECTION_FAULTS = {
     "close": "closes the TCP connection without a close frame",
     "close_code": "sends a close frame with `code` and `reason`, then closes",
     "drop_silently": "keeps the connection open and never says anything again",
+    "ban": "closes, and refuses connections and requests (403, 418) for `seconds`",
+    "token_expires": "closes, and no token issued so far is good any more",
     "stall": "says nothing for `seconds`, then goes on",
 }
 REST_FAULTS = {
@@ -90,23 +95,23 @@ def frame_fault(name: str) -> Callable[[FrameFault], FrameFault]:
 
 
 @frame_fault("gap")
-def _gap(frames: Frames, place: int) -> Frames:
+def _gap(frames: Frames, place: int, packing: Packing) -> Frames:
     """The frame is never sent."""
     return frames[:place] + frames[place + 1 :]
 
 
 @frame_fault("duplicate")
-def _duplicate(frames: Frames, place: int) -> Frames:
+def _duplicate(frames: Frames, place: int, packing: Packing) -> Frames:
     """The frame is sent twice."""
     return frames[: place + 1] + frames[place:]
 
 
 @frame_fault("reorder")
-def _reorder(frames: Frames, place: int) -> Frames:
+def _reorder(frames: Frames, place: int, packing: Packing) -> Frames:
     """The frame changes places with the next one of its channel."""
-    channel = frames[place][0]
+    channel = frames[place].channel
     for later in range(place + 1, len(frames)):
-        if frames[later][0] == channel:
+        if frames[later].channel == channel:
             swapped = list(frames)
             swapped[place], swapped[later] = frames[later], frames[place]
             return swapped
@@ -114,56 +119,65 @@ def _reorder(frames: Frames, place: int) -> Frames:
 
 
 def _replaced(frames: Frames, place: int, payload: bytes) -> Frames:
-    return [*frames[:place], (frames[place][0], payload), *frames[place + 1 :]]
+    return [*frames[:place], frames[place]._replace(payload=payload), *frames[place + 1 :]]
+
+
+def _rewritten(frames: Frames, place: int, packing: Packing, write: Callable[[bytes], bytes]) -> Frames:
+    """The frame with another text in it."""
+    text = packing.unpack(frames[place].payload)
+    return _replaced(frames, place, packing.pack(write(text)))
 
 
 @frame_fault("truncate")
-def _truncate(frames: Frames, place: int) -> Frames:
+def _truncate(frames: Frames, place: int, packing: Packing) -> Frames:
     """The payload ends in its middle."""
-    payload = frames[place][1]
+    payload = frames[place].payload
     return _replaced(frames, place, payload[: len(payload) // 2])
 
 
 @frame_fault("corrupt")
-def _corrupt(frames: Frames, place: int) -> Frames:
+def _corrupt(frames: Frames, place: int, packing: Packing) -> Frames:
     """A byte in the middle of the payload is no longer JSON."""
-    payload = bytearray(frames[place][1])
+    payload = bytearray(frames[place].payload)
     payload[len(payload) // 2] = 0x01
     return _replaced(frames, place, bytes(payload))
 
 
 @frame_fault("checksum")
-def _checksum(frames: Frames, place: int) -> Frames:
+def _checksum(frames: Frames, place: int, packing: Packing) -> Frames:
     """The checksum's last digit changes; a payload without one is left."""
 
     def other(found: re.Match[bytes]) -> bytes:
         return found[1] + (b"1" if found[2] != b"1" else b"2")
 
-    return _replaced(frames, place, re.sub(rb'("checksum":\s*"?-?\d*)(\d)', other, frames[place][1], count=1))
+    pattern = rb'("checksum":\s*"?-?\d*)(\d)'
+    return _rewritten(frames, place, packing, lambda text: re.sub(pattern, other, text, count=1))
 
 
 @frame_fault("checksum_zero")
-def _checksum_zero(frames: Frames, place: int) -> Frames:
+def _checksum_zero(frames: Frames, place: int, packing: Packing) -> Frames:
     """The checksum is 0."""
-    return _replaced(frames, place, re.sub(rb'("checksum":\s*)-?\d+', rb"\g<1>0", frames[place][1], count=1))
+    pattern = rb'("checksum":\s*)-?\d+'
+    return _rewritten(frames, place, packing, lambda text: re.sub(pattern, rb"\g<1>0", text, count=1))
 
 
 @frame_fault("unknown_field")
-def _unknown_field(frames: Frames, place: int) -> Frames:
+def _unknown_field(frames: Frames, place: int, packing: Packing) -> Frames:
     """The object begins with a field nobody knows."""
-    return _replaced(frames, place, frames[place][1].replace(b"{", b'{"__new":{"a":[1,"x"]},', 1))
+    return _rewritten(frames, place, packing, lambda text: text.replace(b"{", b'{"__new":{"a":[1,"x"]},', 1))
 
 
 @frame_fault("unknown_type")
-def _unknown_type(frames: Frames, place: int) -> Frames:
+def _unknown_type(frames: Frames, place: int, packing: Packing) -> Frames:
     """A frame of a kind nobody knows comes before this one."""
-    return [*frames[:place], (frames[place][0], b'{"type":"something_new","data":[]}'), *frames[place:]]
+    new = Frame(frames[place].channel, b'{"type":"something_new","data":[]}')
+    return [*frames[:place], new, *frames[place:]]
 
 
 @frame_fault("plain_text")
-def _plain_text(frames: Frames, place: int) -> Frames:
+def _plain_text(frames: Frames, place: int, packing: Packing) -> Frames:
     """A plain word comes among the JSON."""
-    return [*frames[:place], (frames[place][0], b"pong"), *frames[place:]]
+    return [*frames[:place], Frame(frames[place].channel, b"pong"), *frames[place:]]
 
 
 def parse(body: bytes) -> tuple[Target, Command]:
@@ -199,10 +213,10 @@ class Board:
         """Arms a fault."""
         self.armed.append((target, command))
 
-    def hit(self, target: Target, channel: str) -> Command | None:
+    def hit(self, target: Target, channel: str, party: str = "") -> Command | None:
         """The armed fault that strikes here, if any."""
         for entry in self.armed:
-            if entry[0] is target and entry[1].strikes(channel):
+            if entry[0] is target and entry[1].strikes(channel, party):
                 self._count(entry[1])
                 return entry[1]
         return None
@@ -215,16 +229,16 @@ class Board:
         """Whether anything is armed for a target."""
         return any(entry[0] is target for entry in self.armed)
 
-    def frames(self, frames: Frames, names: Sequence[str]) -> Frames:
-        """Frames as they are sent, struck by what is armed."""
+    def frames(self, frames: Frames, names: Sequence[str], packing: Packing, party: str = "") -> Frames:
+        """Frames as they are sent, struck by what is armed. Those not touched are the same objects."""
         for target, command in list(self.armed):
             if target is not Target.FRAMES:
                 continue
             place = 0
             while place < len(frames) and command.count > 0:
                 length = len(frames)
-                if command.strikes(names[frames[place][0]]):
-                    frames = FRAME_FAULTS[command.fault](frames, place)
+                if command.strikes(names[frames[place].channel], party):
+                    frames = FRAME_FAULTS[command.fault](frames, place, packing)
                     self._count(command)
                     place += max(len(frames) - length, 0)
                 place += 1

@@ -11,13 +11,23 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from emulator.personal import neutral
 from emulator.reel import Block
+from tapeline.errors import UsageError
 
 ROW = np.dtype([("ts", "<i8"), ("connection", "<u4"), ("channel", "<u4"), ("crc", "<u4"), ("length", "<u4")])
-"""A row of the full ledger: ns since the epoch, connection, index in `Ledger.channels`, CRC32 and length of the payload."""
+"""A row of the full ledger: ns since the epoch, connection, index in `Ledger.channels`, CRC32 and length of the payload.
+
+Of a live market `connection` tells who got it: bit n for the n-th of the parties, `OWN` and `MADE` for what is no part of the
+market; 0 where nobody was there.
+"""
+OWN, MADE = 1 << 30, 1 << 31
+"""What a subscription begins with; what a fault has made of a payload (or sent once more)."""
 
 REST = "rest"
 Counts = npt.NDArray[np.int64]
+Takers = npt.NDArray[np.uint32]
+_PARTIES = 30
 
 
 class Tally:
@@ -29,6 +39,10 @@ class Tally:
         self.rest: dict[str, int] = {}
         self.control = 0
         self.bytes = 0
+        self.missed = 0
+        """Payloads of a live market that nobody got."""
+        self.slow = 0
+        """Clients given up since they did not read."""
         self.faults: dict[str, int] = {}
         self.first: dict[int, int] = {}
         self.last: dict[int, Block] = {}
@@ -57,6 +71,8 @@ class Tally:
             "payloads": self.payloads,
             "bytes": self.bytes,
             "control": self.control,
+            "missed": self.missed,
+            "slow": self.slow,
             "rest": dict(self.rest),
             "faults": dict(self.faults),
             "channels": self.channels(),
@@ -77,6 +93,9 @@ class Ledger:
         self._path = path
         self._full = path is not None and path.suffix == ".rows"
         self._file: IO[bytes] | None = path.open("wb") if path else None
+        self.parties: list[str] = [""]
+        self.ends: list[dict[str, object]] = []
+        """Connections of live markets that have ended: until when what was sent has certainly left."""
 
     def venue(self, name: str, names: list[str]) -> Tally:
         """The tally of a venue whose channels have these names by index (the list may grow)."""
@@ -93,6 +112,36 @@ class Ledger:
         else:
             self._ends(tally, block, counts)
 
+    def live(self, venue: str, block: Block, takers: Takers, now_ns: int) -> None:
+        """Notes what a live market has sent, once, and which parties got each payload."""
+        tally, got = self.tallies[venue], takers != 0
+        everything = bool(got.all())
+        sent = block if everything else block.only(np.flatnonzero(got))
+        tally.missed += block.count - sent.count
+        counts = tally.block(sent)
+        if self._file is None:
+            return
+        if self._full:
+            rows = self._rows(venue, 0, block, now_ns)
+            rows["connection"] = takers
+            self._file.write(rows.tobytes())
+        elif sent.count:
+            self._ends(tally, sent, counts)
+
+    def own(self, venue: str, party: int, kind: int, block: Block, now_ns: int) -> None:
+        """Notes what only one party's connection got: `OWN` or `MADE`."""
+        self.tallies[venue].block(block)
+        if self._file is not None and self._full:
+            self._file.write(self._rows(venue, 1 << party | kind, block, now_ns).tobytes())
+
+    def party(self, name: str) -> int:
+        """A party's number; the nameless one is 0. Raises UsageError where there are too many."""
+        if name not in self.parties:
+            if len(self.parties) >= _PARTIES:
+                raise UsageError(f"more than {_PARTIES} parties")
+            self.parties.append(name)
+        return self.parties.index(name)
+
     @staticmethod
     def _ends(tally: Tally, block: Block, counts: Counts) -> None:
         for channel in counts.nonzero()[0].tolist():
@@ -104,10 +153,12 @@ class Ledger:
     def _rows(self, venue: str, connection: int, block: Block, now_ns: int) -> np.ndarray:
         rows = np.zeros(block.count, ROW)
         payloads = block.payloads()
+        if block.personal:
+            payloads = [neutral(payload) for payload in payloads]
         rows["ts"], rows["connection"] = now_ns, connection
-        rows["channel"] = [self._number(venue, int(channel)) for channel in block.channels]
-        rows["crc"] = [zlib.crc32(payload) for payload in payloads]
-        rows["length"] = [len(payload) for payload in payloads]
+        rows["channel"] = [self._number(venue, channel) for channel in block.channels.tolist()]
+        rows["crc"] = list(map(zlib.crc32, payloads))
+        rows["length"] = list(map(len, payloads))
         return rows
 
     def _number(self, venue: str, channel: int) -> int:
@@ -141,9 +192,8 @@ class Ledger:
             return
         if self._full:
             names = [{"venue": venue, "channel": channel} for venue, channel in self.channels]
-            self._path.with_suffix(".json").write_bytes(
-                msgspec.json.encode({"channels": names, "totals": self.totals()})
-            )
+            told = {"channels": names, "totals": self.totals(), "parties": self.parties, "ends": self.ends}
+            self._path.with_suffix(".json").write_bytes(msgspec.json.encode(told))
         else:
             self._line({"ts": now_ns, "event": "totals", "venues": self.totals(), "ends": self._all_ends()})
         self._file.close()

@@ -7,7 +7,7 @@ and are written over in place, by numpy, for thousands of messages at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from emulator import wire
+from emulator import protobuf, wire
 
 ID_WIDTH = 12
 ID_MARK = "#" * ID_WIDTH
@@ -108,76 +108,149 @@ class Block:
     data: bytes
     channels: npt.NDArray[np.int32]
     starts: Ints
+    personal: bool = False
+    """Whether marks of the connection's own are to be written over (`personal.own`)."""
 
     @property
     def count(self) -> int:
         """How many frames."""
         return len(self.channels)
 
+    def only(self, places: npt.NDArray[np.int64]) -> Block:
+        """Some of the frames."""
+        data, starts = self.data, self.starts.tolist()
+        parts = [data[starts[place] : starts[place + 1]] for place in places.tolist()]
+        cuts = np.zeros(len(parts) + 1, np.int64)
+        np.cumsum(np.diff(self.starts)[places], out=cuts[1:])
+        return Block(b"".join(parts), self.channels[places], cuts, self.personal)
+
     def payload(self, place: int) -> bytes:
         """One frame's payload."""
         return wire.payload(self.data[int(self.starts[place]) : int(self.starts[place + 1])])
 
     def payloads(self) -> list[bytes]:
-        """The frames' payloads, one by one (slow; for faults and ledgers)."""
-        return [self.payload(place) for place in range(self.count)]
+        """The frames' payloads, one by one."""
+        data, ends = self.data, self.starts.tolist()
+        return [data[start:end] for start, end in zip(self._inner(), ends[1:], strict=True)]
+
+    def _inner(self) -> list[int]:
+        """Where the payloads begin."""
+        starts = self.starts[:-1]
+        short = np.frombuffer(self.data, np.uint8)[starts + 1] & 0x7F
+        begin: list[int] = (starts + 2 + 2 * (short == 126) + 8 * (short == 127)).tolist()
+        return begin
+
+    def frames(self) -> list[Frame]:
+        """The frames one by one, for faults."""
+        opcodes = np.frombuffer(self.data, np.uint8)[self.starts[:-1]] & 0x0F
+        rows = zip(self.channels.tolist(), self.payloads(), opcodes.tolist(), strict=True)
+        return [Frame(channel, payload, wire.Opcode(opcode)) for channel, payload, opcode in rows]
 
 
-def block(frames: Sequence[tuple[int, bytes]]) -> Block:
-    """A block of payloads with their channel indexes."""
-    parts = [wire.frame(payload) for _, payload in frames]
+class Frame(NamedTuple):
+    """One frame: its channel's index and what is sent."""
+
+    channel: int
+    payload: bytes
+    opcode: wire.Opcode = wire.Opcode.TEXT
+
+
+def block(frames: Sequence[Frame], personal: bool = False) -> Block:
+    """A block of frames."""
+    parts = [wire.frame(payload, opcode) for _, payload, opcode in frames]
     starts = np.zeros(len(parts) + 1, np.int64)
     np.cumsum([len(part) for part in parts], out=starts[1:])
-    return Block(b"".join(parts), np.array([index for index, _ in frames], np.int32), starts)
+    return Block(b"".join(parts), np.array([frame.channel for frame in frames], np.int32), starts, personal)
 
 
 class Reel:
-    """The lines of some channels of a script, compiled; plays any range of any turn."""
+    """The lines of some channels of a script, compiled; plays any range of any turn.
 
-    def __init__(self, lines: Iterable[Line], channels: Sequence[str], clock: Clock) -> None:
+    `write` makes a line's text the payload (marks kept), a frame of type `opcode`.
+    """
+
+    def __init__(
+        self,
+        lines: Iterable[Line],
+        channels: Sequence[str],
+        clock: Clock,
+        write: Callable[[str], bytes] = str.encode,
+        opcode: wire.Opcode = wire.Opcode.TEXT,
+    ) -> None:
         ordered = sorted(lines, key=lambda line: line.place)
         index = {name: number for number, name in enumerate(channels)}
         self.places: Ints = np.array([line.place for line in ordered], np.int64)
         self.channels = np.array([index[line.channel] for line in ordered], np.int32)
         self._clock = clock
-        self._compile(ordered)
+        self._compile(ordered, [wire.frame(write(line.text), opcode) for line in ordered])
 
     @property
     def count(self) -> int:
         """Messages in a turn."""
         return len(self.channels)
 
-    def _compile(self, lines: list[Line]) -> None:
-        parts = [wire.frame(line.text.encode()) for line in lines]
+    def _compile(self, lines: list[Line], parts: list[bytes]) -> None:
         self._starts: Ints = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([len(part) for part in parts], out=self._starts[1:])
         data = b"".join(parts)
+        self.personal = KEY_MARK.encode() in data or COUNTER_MARK.encode() in data
         self._data = np.frombuffer(bytearray(data), np.uint8)
         ids = [given for line in lines for given in line.ids]
-        self._ids: Ints = np.array([given.value for given in ids], np.int64)
-        self._steps: Ints = np.array([given.counter.step for given in ids], np.int64)
-        self._id_places = _find(data, ID_MARK.encode())
-        if len(self._id_places) != len(ids):
+        texts, numbers = _find(data, ID_MARK.encode()), _find(data, protobuf.ID_BYTES)
+        if len(texts) + len(numbers) != len(ids):
             raise ValueError("id marks and ids differ in number")
-        self._time_places = _find(data, self._clock.mark.encode())
-        # First id and first time of each message, so that a range of messages is a range of both.
-        self._id_from = np.searchsorted(self._id_places, self._starts)
-        self._time_from = np.searchsorted(self._time_places, self._starts)
-        width = len(self._clock.mark)
-        self._id_view = _sliding(self._data, ID_WIDTH)
-        self._time_view = _sliding(self._data, width)
+        order = np.argsort(np.concatenate([texts, numbers]), kind="stable")
+        rank = np.empty(len(ids), np.int64)
+        rank[order] = np.arange(len(ids))
+        values = np.array([given.value for given in ids], np.int64)
+        steps = np.array([given.counter.step for given in ids], np.int64)
+        own, others = rank[: len(texts)], rank[len(texts) :]
+        self._ids = _Marks(self._data, self._starts, texts, ID_WIDTH, values[own], steps[own])
+        self._numbers = _Marks(self._data, self._starts, numbers, protobuf.NUMBER_WIDTH, values[others], steps[others])
+        times = _find(data, self._clock.mark.encode())
+        self._times = _Marks(self._data, self._starts, times, len(self._clock.mark))
+        binary = _find(data, protobuf.TIME_BYTES)
+        self._binary_times = _Marks(self._data, self._starts, binary, protobuf.NUMBER_WIDTH)
 
     def play(self, turn: int, first: int, last: int, now_ns: int) -> Block:
         """Messages `first` to `last` (exclusive) of a turn, sent at `now_ns`."""
-        ids = slice(self._id_from[first], self._id_from[last])
-        if ids.start < ids.stop:
-            self._id_view[self._id_places[ids]] = _digits(self._ids[ids] + turn * self._steps[ids])
-        times = self._time_places[self._time_from[first] : self._time_from[last]]
-        if len(times):
-            self._time_view[times] = self._clock.write(now_ns)
+        self._ids.count(first, last, turn, _digits)
+        self._numbers.count(first, last, turn, protobuf.numbers)
+        self._times.write(first, last, self._clock.write(now_ns))
+        self._binary_times.write(first, last, protobuf.varint(now_ns // 1_000_000))
         start, end = int(self._starts[first]), int(self._starts[last])
         starts = self._starts[first : last + 1] - start
-        return Block(self._data[start:end].tobytes(), self.channels[first:last], starts)
+        return Block(self._data[start:end].tobytes(), self.channels[first:last], starts, self.personal)
+
+
+class _Marks:
+    """The places of one kind of mark, written over for a range of messages at once."""
+
+    def __init__(
+        self,
+        data: npt.NDArray[np.uint8],
+        starts: Ints,
+        places: Ints,
+        width: int,
+        values: Ints | None = None,
+        steps: Ints | None = None,
+    ) -> None:
+        self._places, self._view = places, _sliding(data, width)
+        self._values, self._steps = values, steps
+        # The first mark of each message, so that a range of messages is a range of marks.
+        self._from: list[int] = np.searchsorted(places, starts).tolist()
+        self._any = len(places) > 0
+
+    def count(self, first: int, last: int, turn: int, text: Callable[[Ints], npt.NDArray[np.bytes_]]) -> None:
+        """Writes the ids as of a turn."""
+        here = slice(self._from[first], self._from[last])
+        if here.start < here.stop and self._values is not None and self._steps is not None:
+            self._view[self._places[here]] = text(self._values[here] + turn * self._steps[here])
+
+    def write(self, first: int, last: int, text: bytes) -> None:
+        """Writes the same everywhere."""
+        if self._any:
+            self._view[self._places[self._from[first] : self._from[last]]] = text
 
 
 def _sliding(data: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.bytes_]:

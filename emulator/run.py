@@ -14,10 +14,13 @@ from emulator.connection import Connection
 from emulator.feed import Shelf
 from emulator.generic import Generic
 from emulator.ledger import Ledger
+from emulator.live import LiveFeed, LiveMarket, LiveSource
+from emulator.packing import packing
 from emulator.reel import Block
-from emulator.served import Served, Source, SynthSource, TapeSource
+from emulator.served import Served, Source, SynthSource, TapeSource, synth
 from emulator.server import Server
 from emulator.synthfeed import SynthFeed
+from emulator.tokens import DAY
 from emulator.venue import Dialogue, Emulation, emulation
 from tapeline import telemetry
 from tapeline.errors import CaptureError, UnknownVenueError, UsageError
@@ -27,7 +30,11 @@ from tapeline.spec.template import render
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to emulate and how. `speed` 0 is as fast as possible, as is `rate` 0; `seconds` 0 is without end."""
+    """What to emulate and how. `speed` 0 is as fast as possible, as is `rate` 0; `seconds` 0 is without end.
+
+    `live`: one market for all clients of a venue, paced by the clock; one with more than `slow_bytes` to read is given up.
+    `token_ttl` is how long tokens of preparing calls live, in seconds.
+    """
 
     venues: tuple[str, ...]
     captures: Path | None = None
@@ -38,6 +45,13 @@ class Options:
     rate: int = 0
     seconds: float = 0.0
     ledger: Path | None = None
+    live: bool = False
+    slow_bytes: int = 8 << 20
+    token_ttl: float = DAY
+
+
+_LIVE_PACE = 0.01
+"""How often live markets move, in seconds."""
 
 
 class Emulator:
@@ -56,7 +70,7 @@ class Emulator:
         self._over = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._first_sent = 0.0
-        self.server = Server(self.venues, self._dialogue, self._pace(), self._sent, self.stats)
+        self.server = Server(self.venues, self._dialogue, self._pace(), self._sent, self.stats, self.ledger.party)
 
     def _served(self, name: str) -> Served | None:
         session, venue = halves.session(name), emulation(name) or Generic(name)
@@ -67,7 +81,10 @@ class Emulator:
             return None
         for channel in source.channels:
             shelf.index(channel)
-        return Served(name, session, venue, source, shelf, self.ledger.venue(name, shelf.names), time.time_ns)
+        tally = self.ledger.venue(name, shelf.names)
+        served = Served(name, session, venue, source, shelf, tally, time.time_ns, self._options.slow_bytes)
+        served.tokens.ttl = self._options.token_ttl
+        return served
 
     def _source(self, name: str, session: Session, venue: Emulation, shelf: Shelf) -> Source | None:
         options = self._options
@@ -78,7 +95,13 @@ class Emulator:
             paths = tape.find(options.captures, name)
             found = tape.load(paths, session, venue)
             return TapeSource(session, found, venue, shelf, options.speed) if found.count else None
-        return SynthSource(session, venue, synthetic_channels(session, venue), shelf)
+        channels = synthetic_channels(session, venue)
+        if not options.live:
+            return SynthSource(session, venue, channels, shelf)
+        pack = packing(session.routing.decoder)
+        market = LiveMarket(name, synth(venue), shelf, pack, self.ledger, lambda: self.venues[name].connections)
+        market.prepare((channel, 0) for channel in channels)
+        return LiveSource(market, channels)
 
     def _dialogue(self, served: Served, query: Mapping[str, str], url: str) -> Dialogue:
         return served.venue.dialogue(query, served.source.channels, url)
@@ -90,7 +113,10 @@ class Emulator:
             return 0.004
         return min(max(8 / rate, 0.002), 0.01) if rate else 0.002
 
-    def _sent(self, connection: Connection, block: Block, now_ns: int) -> None:
+    def _sent(self, connection: Connection, block: Block, now_ns: int, kind: int) -> None:
+        if isinstance(connection.feed, LiveFeed):
+            self.ledger.own(connection.served.name, connection.party, kind, block, now_ns)
+            return
         if not self._first_sent and connection.feed.started:
             self._first_sent = time.monotonic()
         self.ledger.sent(connection.served.name, connection.number, block, now_ns)
@@ -139,6 +165,8 @@ class Emulator:
 
     async def _pacer(self) -> None:
         """Moves synthetic markets on at the wanted rate, without drift."""
+        if self._options.live:
+            await self._live()
         stages = [served for served in self.venues.values() if isinstance(served.source, SynthSource)]
         if not self._options.rate or not stages:
             return
@@ -151,6 +179,20 @@ class Emulator:
                 pacer.move(now, time.time_ns(), hold=self._over.is_set())
             # Not less than the loop's own grain of 1 ms, or it would spin.
             await asyncio.sleep(self._pace())
+
+    async def _live(self) -> None:
+        """Moves live markets on, each to the present."""
+        markets = [served.source.market for served in self.venues.values() if isinstance(served.source, LiveSource)]
+        rate = self._options.rate / max(len(markets), 1)
+        while True:
+            for market in markets:
+                now = time.monotonic()
+                if self._over.is_set():
+                    market.hold(now)
+                else:
+                    market.move(now, time.time_ns(), rate)
+                    self._first_sent = self._first_sent or (now if market.position else 0.0)
+            await asyncio.sleep(_LIVE_PACE)
 
     @property
     def over(self) -> bool:
@@ -240,6 +282,8 @@ def check(options: Options, known: Sequence[str]) -> None:
         raise UsageError("--capture is of one venue: name it with --venues")
     if options.capture is not None and options.captures is not None:
         raise UsageError("--capture and --captures exclude each other")
+    if options.live and (options.captures or options.capture or not options.rate):
+        raise UsageError("--live is a made-up market at a --rate")
     if options.captures is not None and not options.captures.is_dir():
         raise CaptureError(options.captures, 0, "no such folder")
     if not 0 <= options.port < 65536:

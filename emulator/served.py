@@ -15,9 +15,11 @@ from emulator.faults import Board, Target
 from emulator.feed import Feed, Shelf
 from emulator.http import HttpResponse
 from emulator.ledger import REST, Tally
+from emulator.packing import packing
 from emulator.synthfeed import Stage, SynthFeed
 from emulator.tape import UNKNOWN_CHANNEL, Answer, Tape
 from emulator.tapefeed import TapeFeed
+from emulator.tokens import Tokens
 from emulator.venue import Ask, Asked, Emulation, Synth, TapeBook
 from tapeline import telemetry
 from tapeline.spec.session import Resync, Session
@@ -31,6 +33,7 @@ _HOLD = 20.0
 _AHEAD_NS = 2_000_000_000
 """A captured later snapshot is worth waiting for if it is no further ahead on the tape."""
 
+_SLOW_BYTES = 8 << 20
 _PROOF = 300
 """So many checksums in a row prove a book."""
 
@@ -57,7 +60,8 @@ class Source(Protocol):
 
 
 @functools.cache
-def _synth(venue: Emulation) -> Synth:
+def synth(venue: Emulation) -> Synth:
+    """A venue's market, built once."""
     # A market never changes; how far it is, the stage knows.
     return venue.synth()
 
@@ -66,7 +70,7 @@ class SynthSource:
     """An endless made market."""
 
     def __init__(self, session: Session, venue: Emulation, channels: list[str], shelf: Shelf) -> None:
-        self.stage = Stage(_synth(venue), shelf)
+        self.stage = Stage(synth(venue), shelf, packing(session.routing.decoder))
         self.channels = channels
         self._session, self._venue = session, venue
         self.stage.prepare(channels)
@@ -237,14 +241,29 @@ class Served:
         shelf: Shelf,
         tally: Tally,
         clock: Callable[[], int],
+        slow_bytes: int = _SLOW_BYTES,
     ) -> None:
+        self.slow_bytes = slow_bytes
+        """What may wait for a live market's client before it is given up."""
+        self.packing = packing(session.routing.decoder)
+        self.tokens = Tokens(session)
         self.name, self.session, self.venue, self.source = name, session, venue, source
         self.shelf, self.tally = shelf, tally
         self.clock = clock
         self.faults = Board([], tally.faults)
         self.connections: list[Connection] = []
+        self._bans: dict[str, float] = {}
         self.over = False
         """Set when no more data is to be sent; conversations go on."""
+
+    def ban(self, party: str, seconds: float) -> None:
+        """Refuses all that a party (a glob) asks for a while."""
+        self._bans[party] = self.clock() / 1e9 + seconds
+
+    def banned(self, party: str) -> bool:
+        """Whether a party is refused now."""
+        now = self.clock() / 1e9
+        return any(until > now and fnmatchcase(party, glob) for glob, until in self._bans.items())
 
     @property
     def finished(self) -> bool:
@@ -252,12 +271,16 @@ class Served:
         moving = [connection.feed for connection in self.connections if connection.feed.channels]
         return bool(moving) and all(feed.finished for feed in moving)
 
-    async def rest(self, path: str, query: dict[str, str]) -> HttpResponse:
+    async def rest(self, path: str, query: dict[str, str], party: str = "") -> HttpResponse:
         """Answers a REST request."""
         ask = self.venue.ask(path, query)
         if ask is None:
             return self._refused(404, f"no such path {path}")
-        fault = self.faults.hit(Target.REST, ask.symbol or "*")
+        return await self.answer(ask, self._feed(ask.symbol, party), party)
+
+    async def answer(self, ask: Ask, feed: Feed | None, party: str) -> HttpResponse:
+        """The market's answer to a request, over REST or the socket, for the client that has this feed."""
+        fault = self.faults.hit(Target.REST, ask.symbol or "*", party)
         behind = 0
         if fault is not None:
             if fault.fault == "reject_rest":
@@ -268,7 +291,7 @@ class Served:
             if fault.fault == "rest_timeout":
                 await asyncio.sleep(fault.seconds or 60.0)
             behind = fault.behind if fault.fault == "stale_snapshot" else 0
-        body = await self.source.answer(ask, self._feed(ask.symbol), self.clock(), behind)
+        body = await self.source.answer(ask, feed, self.clock(), behind)
         if body is None:
             return self._refused(404, f"nothing recorded for {ask.asked.value} {ask.symbol}".strip())
         channel = ask.symbol or ask.asked.value
@@ -279,12 +302,14 @@ class Served:
         self.tally.rest[f"{REST}_refused"] = self.tally.rest.get(f"{REST}_refused", 0) + 1
         return HttpResponse(status, self.venue.refusal(status, reason))
 
-    def _feed(self, symbol: str) -> Feed | None:
+    def _feed(self, symbol: str, party: str) -> Feed | None:
         """The stream a snapshot is for: of the latest connection that carries the symbol's book."""
         if not symbol:
             return None
         glob = self.venue.book_channel(symbol)
         for connection in reversed(self.connections):
-            if any(fnmatchcase(channel, glob) for channel in connection.feed.channels):
+            if connection.guest.name == party and any(
+                fnmatchcase(channel, glob) for channel in connection.feed.channels
+            ):
                 return connection.feed
         return None

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import urlencode
 
 import msgspec
 
 from emulator import wire
-from emulator.connection import Connection, OnSent
+from emulator.connection import Connection, Guest, OnSent
 from emulator.faults import Target, parse
 from emulator.http import HttpError, HttpRequest, HttpResponse, take_request
 from emulator.served import Served
 from emulator.venue import Dialogue
 from tapeline.errors import UsageError
 
-_OWN = "_tapeline"
+_OWN, _AS = "_tapeline", "_as"
 _GOODBYE = 0.5
 """How long clients get to take what is still being sent when the emulator stops, in seconds."""
+
+
+class Called(NamedTuple):
+    """What a request's path names; `path` is that at the original host."""
+
+    party: str
+    venue: str
+    host: str
+    path: str
+
+
 MakeDialogue = Callable[[Served, Mapping[str, str], str], Dialogue]
 
 
@@ -33,7 +44,9 @@ class Server:
         pace: float,
         on_sent: OnSent,
         stats: Callable[[], object],
+        party: Callable[[str], int] = lambda name: 0,
     ) -> None:
+        self._party = party
         self.venues, self._dialogue, self._pace, self._on_sent, self._stats = venues, dialogue, pace, on_sent, stats
         self._server: asyncio.Server | None = None
         self.gates: set[Gate] = set()
@@ -63,26 +76,42 @@ class Server:
 
     def upgrade(self, request: HttpRequest) -> Connection | HttpResponse:
         """The connection a handshake opens, or why not."""
-        served, path = self._venue(request.path)
+        called = self._called(request.path)
+        served = self.venues.get(called.venue)
         if served is None:
             return HttpResponse(404, b"no such venue")
-        url = f"wss://{_host(request.path)}{path}" + (f"?{urlencode(request.query)}" if request.query else "")
-        return Connection(served, self._dialogue(served, request.query, url), self._pace, self._on_sent)
+        url = f"wss://{called.host}{called.path}" + (f"?{urlencode(request.query)}" if request.query else "")
+        until = served.tokens.until(url, served.clock() / 1e9)
+        if until is None:
+            return HttpResponse(401, served.venue.refusal(401, "token"))
+        if served.banned(called.party):
+            return HttpResponse(403, served.venue.refusal(403, "banned"))
+        guest = Guest(self._party(called.party), called.party, until)
+        return Connection(served, self._dialogue(served, request.query, url), self._pace, self._on_sent, guest)
 
-    def _venue(self, path: str) -> tuple[Served | None, str]:
-        _, name, *rest = [*path.split("/"), ""]
-        # The first of the rest is the original host.
-        return self.venues.get(name), "/" + "/".join(rest[1:-1])
+    def _called(self, path: str) -> Called:
+        """What a path names: `/<venue>/<host>/…`, behind `/_as/<party>` where the client says whose it is."""
+        pieces = [*path.split("/")[1:], "", "", "", ""]
+        party = ""
+        if pieces[0] == _AS:
+            party, pieces = pieces[1], pieces[2:]
+        return Called(party, pieces[0], pieces[1], "/" + "/".join(pieces[2:-4]))
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
         """Answers a plain HTTP request."""
         if request.path.startswith(f"/{_OWN}/"):
             return self._command(request)
-        served, path = self._venue(request.path)
+        called = self._called(request.path)
+        served = self.venues.get(called.venue)
         if served is None:
             known = ", ".join(self.venues)
             return HttpResponse(404, f"no such venue; known: {known}".encode(), kind="text/plain")
-        return await served.rest(path, dict(request.query))
+        if served.banned(called.party):
+            return HttpResponse(418, served.venue.refusal(418, "banned"), {"retry-after": "1"})
+        prepared = served.tokens.prepared(called.path)
+        if prepared is not None:
+            return HttpResponse(200, served.tokens.issue(prepared, called.host, served.clock() / 1e9))
+        return await served.rest(called.path, dict(request.query), called.party)
 
     def _command(self, request: HttpRequest) -> HttpResponse:
         pieces = request.path.strip("/").split("/")
@@ -101,16 +130,15 @@ class Server:
         if target is not Target.CONNECTION:
             served.faults.arm(target, command)
             return {"armed": command.fault}
-        hit = [one for one in served.connections if not one.feed.channels or one.carries(command.channel)]
+        if command.fault == "ban":
+            served.ban(command.party, command.seconds)
+        if command.fault == "token_expires":
+            served.tokens.expire()
+        hit = [one for one in served.connections if one.meant(command)]
         for connection in hit:
             connection.strike(command)
         served.tally.faults[command.fault] = served.tally.faults.get(command.fault, 0) + len(hit)
         return {"struck": command.fault, "connections": len(hit)}
-
-
-def _host(path: str) -> str:
-    """The original host in a request's path."""
-    return [*path.split("/"), "", "", ""][2]
 
 
 class Gate(asyncio.Protocol):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import bisect
 import functools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
 
 from emulator.feed import PATIENCE_NS, SETTLE_NS, Shelf
+from emulator.packing import Packing, Plain
 from emulator.reel import Block, Line, Reel
 from emulator.venue import Ask, Synth
 
@@ -20,7 +21,8 @@ _TICKS = 10_000
 
 
 @functools.cache
-def _lines(synth: Synth, channel: str, depth: int) -> list[Line]:
+def script(synth: Synth, channel: str, depth: int) -> list[Line]:
+    """A channel's messages of a turn, written once."""
     return synth.lines(channel, depth)
 
 
@@ -30,6 +32,7 @@ class Stage:
 
     synth: Synth
     shelf: Shelf
+    packing: Packing = field(default_factory=Plain)
     position: int = 0
     """Furthest any feed has come; a new feed begins here, so that ids never go back."""
 
@@ -60,24 +63,30 @@ class Stage:
         tick = bisect.bisect_right(self._targets, position)
         return (self._targets[tick], self._times[tick]) if tick < len(self._targets) else None
 
+    def when(self, position: int) -> int:
+        """At a rate: when what is at a position happened; 0 for what is long past or has no time."""
+        tick = bisect.bisect_right(self._targets, position)
+        return self._times[tick] if self._targets and tick < len(self._times) else 0
+
     def reel(self, wanted: dict[str, int]) -> Reel:
         """The compiled script of some channels with their depths."""
         key = frozenset(wanted.items())
         if key not in self._reels:
-            lines = [line for channel, depth in wanted.items() for line in _lines(self.synth, channel, depth)]
+            lines = [line for channel, depth in wanted.items() for line in script(self.synth, channel, depth)]
             for channel in wanted:
                 self.shelf.index(channel)
-            self._reels[key] = Reel(lines, self.shelf.names, self.synth.clock)
+            packing = self.packing
+            self._reels[key] = Reel(lines, self.shelf.names, self.synth.clock, packing.line, packing.opcode)
         return self._reels[key]
 
     def prepare(self, channels: Iterable[str]) -> None:
         """Compiles the script of all usual channels, so that no client waits for it."""
-        self.reel({channel: 0 for channel in channels if _lines(self.synth, channel, 0)})
+        self.reel({channel: 0 for channel in channels if script(self.synth, channel, 0)})
 
     def load(self, feeds: Iterable[SynthFeed]) -> float:
         """Messages of all these feeds' channels per place."""
         wanted = {item for feed in feeds for item in feed.wanted.items()}
-        return sum(len(_lines(self.synth, channel, depth)) for channel, depth in wanted) / self.synth.period
+        return sum(len(script(self.synth, channel, depth)) for channel, depth in wanted) / self.synth.period
 
 
 class SynthFeed:
@@ -151,7 +160,7 @@ class SynthFeed:
             self.position = self._stage.position
         self._fresh = False
         turn, place = divmod(max(self.position - behind, 0), self._stage.synth.period)
-        return self._stage.synth.answer(ask, turn, place, now_ns)
+        return self._stage.synth.answer(ask._replace(when=self._stage.when), turn, place, now_ns)
 
     def take(self, now_ns: int) -> Block | None:
         """Messages up to the stage's target, at most some thousand."""
@@ -169,7 +178,7 @@ class SynthFeed:
                 end = int(reel.places[last])
             self._move(turn * period + end)
             if last > first:
-                return reel.play(turn, first, last, slice_[1])
+                return self._stage.packing.finish(reel.play(turn, first, last, slice_[1]))
             if not reel.count:
                 break
         return None

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from emulator.faults import FRAME_FAULTS, Target, parse
+from emulator.packing import Plain
+from emulator.reel import Frame
 from emulator.run import Options
 from tapeline.errors import UsageError
 from tests.emulator.client import Client, Running, running, subscribe
@@ -175,8 +177,8 @@ async def test_faults_of_subscribing() -> None:
 @pytest.mark.parametrize("fault", sorted(FRAME_FAULTS))
 def test_every_frame_fault_keeps_the_others(fault: str) -> None:
     """A frame fault touches the frame it is given, and for reorder one more; the rest stays as it was."""
-    frames = [(n % 2, b'{"n":%d,"checksum":123}' % n) for n in range(6)]
-    struck = FRAME_FAULTS[fault](list(frames), 2)
+    frames = [Frame(n % 2, b'{"n":%d,"checksum":123}' % n) for n in range(6)]
+    struck = FRAME_FAULTS[fault](list(frames), 2, Plain())
     rest = [frame for n, frame in enumerate(frames) if n not in (2, 4)]
     assert [frame for frame in struck if frame in rest] == rest
     assert abs(len(struck) - len(frames)) <= 1

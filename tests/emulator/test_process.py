@@ -75,7 +75,7 @@ async def test_seconds_end_a_synthetic_run() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["--venues", "nowhere"], 2, "unknown venue 'nowhere'; known: binance_spot"),
+        (["--venues", "nowhere"], 2, "unknown venue 'nowhere'; known: binance"),
         (["--venues", "kraken", "--speed", "fast"], 2, "--speed fast"),
         (["--venues", "kraken", "--capture", "/nowhere.jsonl.zst"], 1, "/nowhere.jsonl.zst"),
         (["--captures", "/nowhere"], 1, "/nowhere"),

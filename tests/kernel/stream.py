@@ -10,6 +10,8 @@ from databento_dbn import DBNDecoder
 from tapeline_kernel import Event, Normalizer, Output, Router
 
 from tapeline.spec.encode import encode
+from tapeline.spec.meaning import Book, ChannelSymbol, Counter, Mapping, Meaning, Message
+from tapeline.spec.routing import Routing
 from tapeline.venues import load
 
 EPOCH = 1_700_000_000_000_000_000
@@ -67,6 +69,47 @@ class Stream:
         output = self.normalizer.normalize(response)
         self.outputs.append(output)
         return output
+
+
+@dataclass
+class Made(Stream):
+    """The same for a meaning written by the test; payloads are put on a channel by hand."""
+
+    venue: str = "made"
+    made: Meaning | None = None
+
+    def __post_init__(self) -> None:
+        assert self.made is not None
+        self.meaning = encode(self.made)
+        self.provider = "MADE"
+        self.router = Router(encode(Routing(routes=(), schemas=())), self.provider, "PRIMARY", EPOCH)
+        self.normalizer = self.fresh()
+
+    def on(self, channel: str, body: object, connection: int = 0) -> Output:
+        """What one payload of a channel becomes."""
+        self.connection = connection
+        return self.answer(channel, body)
+
+    def restored(self) -> Normalizer:
+        """A normalizer that goes on from this one's checkpoint."""
+        fields: dict[bytes, bytes] = {}
+        for command in commands(self.normalizer.flush(all=True)[0]):
+            if command[0] == b"HSET":
+                fields.update(zip(command[2::2], command[3::2], strict=True))
+        fresh = self.fresh()
+        assert fresh.restore(fields) > 0
+        return fresh
+
+
+def meaning(messages: tuple[Message, ...], *books: Book, counters: tuple[Counter, ...] = ()) -> Meaning:
+    """A venue of these messages and books, the symbol of a channel after its first dot."""
+    return Meaning(
+        number=200,
+        default_lot="0.001",
+        exchange="MADE",
+        mappings=(Mapping(messages=messages, books=books, counters=counters),),
+        channel_symbols=(("*.*", ChannelSymbol(".", 1, -1)),),
+    )
 
 
 def records(output: Output) -> list[object]:

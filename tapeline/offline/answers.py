@@ -55,12 +55,16 @@ class Answers:
         """The answer's channel; None where the session half knows no such request or the capture no such channel."""
         asked = _address(url)
         for request in self._requests.values():
-            if request.channel and not names(request.url) and _same(_address(request.url), asked, ()):
+            if request.channel and any(
+                not names(url) and _same(_address(url), asked, ()) for url in (request.url, *request.also)
+            ):
                 return Answer(request.channel, request.schema.value, _failed(request, body))
         fitting = [
             (known.id, request)
             for known, request in self._own
-            if request.url and _same(_address(_filled(request.url, known)), asked, _asking(request))
+            if any(
+                _same(_address(_filled(url, known)), asked, _asking(url)) for url in (request.url, *request.also) if url
+            )
         ]
         if not fitting:
             return None
@@ -117,9 +121,9 @@ def _address(url: str) -> _Address:
     return _Address(path, dict(parse_qsl(parts.query, keep_blank_values=True)))
 
 
-def _asking(request: Request) -> tuple[str, ...]:
+def _asking(url: str) -> tuple[str, ...]:
     """The parameters that say what is asked for: those with a piece in them that is the channel's own."""
-    query = urlsplit(request.url).query
+    query = urlsplit(url).query
     pairs = parse_qsl(query, keep_blank_values=True)
     return tuple(name for name, value in pairs if names(value) and not names(value) & set(_MOVING))
 

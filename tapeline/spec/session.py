@@ -3,10 +3,12 @@
 Texts with `${name}` are templates. A channel id gives its pieces by its family's pattern (`${symbol}@depth`); further
 names are `${channel}` (the id), `${family}`, the family's `fields`, `${id}` (the request's number), `${args}` (the joined
 arguments of the channels in one message), `${key}` (what the ack gave for the channel, `Ack.key`), `${cursor}` (of a poll or
-back-fill) and, in an endpoint, variables taken from a `Prepare` and `${nonce}` (new for every attempt). `${symbol:upper}` and `:lower`
-change case. Texts with `{path}` are read from a frame, as in `routing.Route`. Times are seconds; zero or empty is "none".
+back-fill) and, wherever an endpoint or its prepare step, openings and pings are spelled out, `${nonce}` (new for every attempt) and the
+variables that a `Prepare` or a signer has given. In a URL's query such variables are percent-encoded. `${symbol:upper}` and `:lower`
+change case. Texts with `{path}` are read from a frame, as in `routing.Route`; where a channel's id is read from one, `{@path}` alone is
+the channel whose key stands at the path. Times are seconds; zero or empty is "none".
 
-What of this language the session logic does not do yet, `session_manager.session.validate` refuses at start.
+What is wrong in itself, `session_manager.session.validate` refuses at start.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Request:
 
     `cost` counts against `Session.rest`. `failed` are conditions on a body that is an error in spite of status 200. With
     `message` it is asked over the channel's own connection instead (`url` is empty then): its answer is a frame that fits
-    `answer`, and has the request's number at `id` or the channel's id by `answer_channel` (template over paths).
+    `answer`, and has the request's number at `id` or the channel's id by `answer_channel` (template over paths). No route may take that
+    frame: it reaches the channel by way of the session logic, which asks again where it does not come within `timeout`.
     """
 
     name: str
@@ -46,6 +49,8 @@ class Request:
     timeout: float = 30.0
     every: float = 0.0
     """Asked again after this long (an instrument list)."""
+    also: tuple[str, ...] = ()
+    """URLs by which others ask for the same (with credentials, in older versions), for captures."""
     message: str = ""
     answer: tuple[Match, ...] = ()
     id: str = ""
@@ -109,14 +114,17 @@ class FixSession:
     reset: bool = True
     logon: tuple[tuple[int, str], ...] = ()
     schedule: str = ""
+    resend: bool = True
+    """The venue answers resend requests; where it does not, a hole in its message numbers ends the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A place to connect to. `families` name it; `alternatives` are tried in turn after failures.
 
-    With `fix` it is `tcp://host:port` or `tls://host:port`; an empty `url` is no place at all: its families are polled. `max_channels` bounds what one connection carries; more channels are sharded over more connections, of which there
-    may be `max_connections`. `signer` names a hook for authentication.
+    With `fix` it is `tcp://host:port` or `tls://host:port`; an empty `url` is no place at all: its families are polled. `max_channels`
+    bounds what one connection carries; more channels are sharded over more connections, of which there may be `max_connections`.
+    `signer` names a hook for authentication, a module of `session_manager/signers`: its variables are there for `prepare` too.
     """
 
     name: str
@@ -221,13 +229,15 @@ class AckBy(Enum):
 class Accepted:
     """Where an answer lists channels. `channel` is a template over an entry (`{.}` is the entry itself).
 
-    With `inner` each entry holds a list there, and `{*}` is one of it. `words` replaces whole values.
+    With `inner` each entry holds a list there, and `{*}` is one of it. `words` replaces whole values. With `separator` what stands
+    at `path` is a text of several entries.
     """
 
     path: str
     channel: str = "{.}"
     inner: str = ""
     words: tuple[tuple[str, str], ...] = ()
+    separator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +323,8 @@ class ErrorRule:
     channels: tuple[str, ...] = ()
     argument: str = ""
     """A template over paths that gives a channel's argument, compared without quotes."""
+    mentions: str = ""
+    """The path of a text: of the request's channels those whose argument, or symbol, it mentions; all of them where it mentions none."""
     reason: str = ""
     """The path of the text that says why."""
     wait: float = 0.0
@@ -415,10 +427,15 @@ class Reconnect:
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """Budgets of client messages on one connection, all to be kept; `attempt_timeout` bounds a connection attempt."""
+    """Budgets of client messages on one connection, all to be kept; `attempt_timeout` bounds a connection attempt.
+
+    Heartbeats count too, go before all else, and are held back only by windows so short that they come in time nonetheless.
+    `requests` bounds how many requests over the socket may be unanswered on one connection.
+    """
 
     messages: tuple[Budget, ...] = ()
     attempt_timeout: float = 10.0
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,9 @@ impl PyDecoder {
     }
 }
 
+/// A frame no route takes, with its place.
+type Left<'py> = (usize, Bound<'py, PyBytes>);
+
 #[pyclass(name = "Router", module = "tapeline_kernel")]
 struct PyRouter {
     router: Guarded<Router>,
@@ -138,7 +141,7 @@ impl PyRouter {
         stamps: &Bound<'py, PyAny>,
         frames: &Bound<'py, PyAny>,
         start: usize,
-    ) -> PyResult<(Vec<(usize, Bound<'py, PyBytes>)>, usize)> {
+    ) -> PyResult<(Vec<Left<'py>>, usize)> {
         let (stamps, frames) = (listed(stamps)?, listed(frames)?);
         if stamps.len() != frames.len() {
             let (stamps, frames) = (stamps.len(), frames.len());
@@ -163,7 +166,7 @@ impl PyRouter {
             }
             (left, work.len())
         })?;
-        let left: PyResult<Vec<(usize, Bound<'py, PyBytes>)>> =
+        let left: PyResult<Vec<Left<'py>>> =
             left.into_iter().map(|place| Ok((start + place, (&work[place].1).into_pyobject(py)?))).collect();
         Ok((left?, start + done))
     }

@@ -4,6 +4,10 @@
 
 mod hostile;
 
+use std::io::Write;
+
+use flate2::write::GzEncoder;
+use flate2::Compression;
 use proptest::prelude::*;
 use tapeline_kernel::wire::BatchWriter;
 
@@ -89,6 +93,7 @@ proptest! {
         hostile::decimal(&bytes);
         hostile::times(&bytes);
         hostile::scan(&bytes);
+        hostile::decode(&bytes);
         hostile::route(&bytes);
         hostile::normalize(&bytes);
         hostile::restore(&bytes);
@@ -99,6 +104,35 @@ proptest! {
         hostile::scan(text.as_bytes());
         hostile::route(text.as_bytes());
         hostile::normalize(text.as_bytes());
+    }
+
+    #[test]
+    fn damaged_gzip(
+        text in proptest::collection::vec(any::<u8>(), 0..300),
+        at in any::<usize>(),
+        byte in any::<u8>(),
+        end in any::<usize>(),
+    ) {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(&text).unwrap();
+        let mut frame = packed.finish().unwrap();
+        let at = at % frame.len();
+        frame[at] ^= byte;
+        hostile::decode(&frame);
+        hostile::decode(&frame[..end % frame.len()]);
+        hostile::decode(&frame[10.min(frame.len())..]);
+    }
+
+    #[test]
+    fn anything_like_protobuf(fields in proptest::collection::vec((0u8..64, proptest::collection::vec(0u8..130, 0..9)), 0..12)) {
+        let frame: Vec<u8> = fields.into_iter().flat_map(|(tag, mut rest)| {
+            if tag & 7 == 2 {
+                rest.insert(0, rest.len() as u8);
+            }
+            rest.insert(0, tag);
+            rest
+        }).collect();
+        hostile::decode(&frame);
     }
 
     #[test]

@@ -142,8 +142,148 @@ fn specs_that_do_not_compile_name_the_place() {
         (&routing(r#"{"channel":"a{b","when":[],"words":[]}"#), "not closed"),
         (&routing(r#"{"channel":"a}b","when":[],"words":[]}"#), "not opened"),
         (&routing(r#"{"channel":"{}","when":[],"words":[]}"#), "one path each"),
+        (&routing(r#"{"channel":"a.{@0}","when":[],"words":[]}"#), "a key stands alone"),
+        (&routing(r#"{"channel":"{@}","when":[],"words":[]}"#), "a key stands alone"),
+        (r#"{"routes":[],"schemas":[],"decoder":{"is":"Hook","name":"x","parameters":[]}}"#, "no hook is named"),
     ] {
         let error = Router::new(routing.as_bytes(), "P", "I", 1).unwrap_err();
         assert!(error.0.contains(place), "{error}");
     }
+}
+
+fn line(router: &mut Router, connection: u32, frames: &[&str]) -> Vec<Option<String>> {
+    let taken: Vec<bool> = frames.iter().map(|frame| router.push(connection, 1, frame.as_bytes()).is_some()).collect();
+    let bytes = router.take(|head, body| [head, body].concat()).map_or(Vec::new(), |(_, _, bytes)| bytes);
+    let Ok(Response::Batch(batch)) = Response::parse(&bytes) else { return vec![None; frames.len()] };
+    let mut names = batch.payloads().iter().map(|payload| batch.channels[payload.channel as usize].0.to_owned());
+    taken.into_iter().map(|taken| if taken { names.next() } else { None }).collect()
+}
+
+fn some(names: &[&str]) -> Vec<Option<String>> {
+    names.iter().map(|name| (*name != "-").then(|| (*name).to_owned())).collect()
+}
+
+#[test]
+fn keys_name_channels_on_the_connection_that_learned_them_until_they_are_forgotten() {
+    let routing = routing(r#"{"channel":"{@0}","when":[],"words":[]},{"channel":"{event}.x","when":[],"words":[]}"#);
+    let mut router = router(&routing);
+    assert!(router.stops());
+    let frames = [r"[17,[1,2]]", r#"["a\u0062",1]"#, r#"{"event":"info"}"#, "[18]", "[17]"];
+    assert_eq!(line(&mut router, 1, &frames), some(&["-", "-", "info.x", "-", "-"]));
+    router.connected(1, "main");
+    router.connected(2, "main");
+    router.learn(1, "17", "book.A");
+    router.learn(1, "ab", "book.B");
+    router.learn(2, "17", "trades.C");
+    assert_eq!(line(&mut router, 1, &frames), some(&["book.A", "book.B", "info.x", "-", "book.A"]));
+    assert_eq!(line(&mut router, 2, &frames), some(&["trades.C", "-", "info.x", "-", "trades.C"]));
+    assert_eq!(line(&mut router, 1, &["[17]"]), some(&["book.A"]));
+    router.forget(1, Some("17"));
+    assert_eq!(line(&mut router, 1, &frames), some(&["-", "book.B", "info.x", "-", "-"]));
+    // A new connection with an old number knows nothing of the one before.
+    router.connected(1, "main");
+    assert_eq!(line(&mut router, 1, &frames[..2]), some(&["-", "-"]));
+    router.learn(1, "17", "trades.C");
+    assert_eq!(line(&mut router, 1, &["[17]"]), some(&["trades.C"]));
+    router.forget(2, None);
+    assert_eq!(line(&mut router, 2, &["[17]"]), some(&["-"]));
+    assert_eq!(line(&mut router, 1, &["[17]"]), some(&["trades.C"]));
+}
+
+#[test]
+fn learned_channels_and_cursors_outlive_channels_without_end() {
+    let routing = routing(
+        r#"{"channel":"{@0}","when":[],"words":[]},
+            {"channel":"log.{a}","when":[],"words":[],"cursor":"n"},{"channel":"{s}","when":[],"words":[]}"#,
+    );
+    let mut router = router(&routing);
+    router.learn(3, "7", "book.A");
+    assert_eq!(line(&mut router, 3, &[r#"{"a":1,"n":55}"#]), some(&["log.1"]));
+    for number in 0..=MAX_CHANNELS {
+        router.push(3, 1, format!(r#"{{"s":{number}}}"#).as_bytes()).unwrap();
+    }
+    router.take(|_, _| ()).unwrap();
+    assert_eq!((router.channels.all.len(), router.seen.len()), (2, 0));
+    assert_eq!(router.cursor("log.1"), "55");
+    assert_eq!(line(&mut router, 3, &["[7]", r#"{"a":1}"#]), some(&["book.A", "log.1"]));
+}
+
+#[test]
+fn routes_hold_for_their_endpoints_only() {
+    let routing = routing(
+        r#"{"channel":"linear.{topic}","when":[],"words":[],"endpoints":["linear","inverse"]},
+            {"channel":"spot.{topic}","when":[],"words":[],"endpoints":["spot"]},
+            {"channel":"any.{other}","when":[],"words":[]}"#,
+    );
+    let mut router = router(&routing);
+    for (connection, endpoint) in [(1, "linear"), (2, "spot"), (3, "inverse"), (4, "option")] {
+        router.connected(connection, endpoint);
+    }
+    let frames = [r#"{"topic":"a"}"#, r#"{"other":"b"}"#, r#"{"topic":"a","other":"b"}"#];
+    for _ in 0..2 {
+        assert_eq!(line(&mut router, 1, &frames), some(&["linear.a", "any.b", "linear.a"]));
+        assert_eq!(line(&mut router, 2, &frames), some(&["spot.a", "any.b", "spot.a"]));
+        assert_eq!(line(&mut router, 3, &frames), some(&["linear.a", "any.b", "linear.a"]));
+        assert_eq!(line(&mut router, 4, &frames), some(&["-", "any.b", "any.b"]));
+        assert_eq!(line(&mut router, 9, &frames), some(&["-", "any.b", "any.b"]));
+    }
+    assert!(!router.stops());
+}
+
+#[test]
+fn a_cursor_is_the_newest_value_wherever_it_stands_in_the_frame() {
+    let routing = routing(
+        r#"{"channel":"logs.{s}","when":[],"words":[],"cursor":"data.-1.n"},{"channel":"{t}","when":[],"words":[]}"#,
+    );
+    let mut router = router(&routing);
+    let other = r#"{"t":"x","data":[{"n":"no"}]}"#;
+    let frames = [
+        other,
+        r#"{"s":"A","data":[{"n":"0x1"},{"n":"0x2"}]}"#,
+        r#"{"data":[{"n":7}],"s":"B"}"#,
+        other,
+        r#"{"s":"A","data":[{"n":"\u0030x3"}]}"#,
+        other,
+        r#"{"s":"B","data":[]}"#,
+        r#"{"s":"B"}"#,
+        r#"{"s":"C","data":[{"n":null}]}"#,
+    ];
+    assert_eq!(router.cursor("logs.A"), "");
+    let names = ["x", "logs.A", "logs.B", "x", "logs.A", "x", "logs.B", "logs.B", "logs.C"];
+    assert_eq!(line(&mut router, 0, &frames), some(&names));
+    let cursors = ["logs.A", "logs.B", "logs.C", "x", "nothing"].map(|name| router.cursor(name));
+    assert_eq!(cursors, ["0x3", "7", "", "", ""]);
+}
+
+#[test]
+fn globs_accept_beside_whole_values() {
+    let routing = routing(
+        r#"{"channel":"a.{t}","when":[{"path":"t","equals":["one"],"absent":false,"like":["book*","?x"]}],"words":[]},
+            {"channel":"b.{t}","when":[{"path":"t","equals":[],"absent":true,"like":["no*"]}],"words":[]}"#,
+    );
+    let mut router = router(&routing);
+    let frames = ["one", "books5", r"bo\u006fk", "éx", "xx2", "nope", "n"].map(|word| format!(r#"{{"t":"{word}"}}"#));
+    let frames: Vec<&str> = frames.iter().map(String::as_str).collect();
+    assert_eq!(line(&mut router, 0, &frames), some(&["a.one", "a.books5", "a.book", "a.éx", "b.xx2", "-", "b.n"]));
+}
+
+#[test]
+fn frames_are_decoded_to_be_routed_and_kept_as_they_came() {
+    use std::io::Write;
+    let routing = r#"{"routes":[{"channel":"{ch}","when":[],"words":[]}],"schemas":[],
+        "decoder":{"is":"Inflate","compression":"gzip","largest":1000}}"#;
+    let mut router = router(routing);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(br#"{"ch":"a"}"#).unwrap();
+    let packed = packed.finish().unwrap();
+    assert_eq!(router.push(0, 1, &packed), Some(1));
+    assert_eq!(router.push(0, 2, br#"{"ch":"b"}"#), Some(2));
+    assert_eq!(router.push(0, 3, &packed[..packed.len() - 1]), None);
+    assert_eq!(router.push(0, 4, b"pong"), None);
+    let (_, _, bytes) = router.take(|head, body| [head, body].concat()).unwrap();
+    let Response::Batch(batch) = Response::parse(&bytes).unwrap() else { panic!("a gap") };
+    assert_eq!(batch.channels, [("a", ""), ("b", "")]);
+    assert_eq!(batch.payloads()[0].data, packed);
+    assert_eq!(router.decode(&packed), Ok(&br#"{"ch":"a"}"#[..]));
+    assert_eq!(router.decode(b"pong"), Err(Undecodable("bad_gzip")));
 }

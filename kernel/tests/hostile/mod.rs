@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
 use tapeline_kernel::decimal::Dec;
+use tapeline_kernel::decode::Decoder;
 use tapeline_kernel::json::{self, Columns, Found, Tree};
 use tapeline_kernel::normalize::{Normalizer, Sink, SIDECAR_BYTES};
 use tapeline_kernel::router::Router;
@@ -12,6 +13,26 @@ use tapeline_kernel::wire::{BatchWriter, Response};
 
 const MEANING: &[u8] = include_bytes!("../specs/meaning.json");
 const ROUTING: &[u8] = include_bytes!("../specs/routing.json");
+
+/// Everything a route can ask for beside its frame's own text.
+const APART: &[u8] = br#"{"routes":[
+    {"channel":"{@0}","when":[],"words":[],"cursor":"-1.0"},
+    {"channel":"a.{t}","when":[{"path":"s","equals":[],"absent":false,"like":["b*","?"]}],"words":[],
+        "endpoints":["one"],"cursor":"n"},
+    {"channel":"{t}","when":[],"words":[],"cursor":"d.0.s"}],"schemas":[],
+    "decoder":{"is":"Inflate","compression":"zlib","largest":1000}}"#;
+
+/// What decoders may make of a frame in these tests.
+const LARGEST: usize = 100_000;
+const INFLATES: [&str; 3] = ["gzip", "zlib", "raw deflate"];
+const PROTOBUF: &[u8] = br#"{"is":"Protobuf","root":"A","messages":[{"name":"A","fields":[
+    {"number":1,"name":"t\"","kind":"text","message":"","repeated":false},
+    {"number":2,"name":"n","kind":"integer","message":"","repeated":false},
+    {"number":3,"name":"z","kind":"zigzag","message":"","repeated":true},
+    {"number":4,"name":"a","kind":"message","message":"A","repeated":false},
+    {"number":5,"name":"as","kind":"message","message":"A","repeated":true},
+    {"number":6,"name":"ts","kind":"text","message":"","repeated":true}]}]}"#;
+const HOOKS: [&[u8]; 1] = [br#"{"is":"Hook","name":"fix_md","parameters":[]}"#];
 
 /// Channels of the meaning in `specs/meaning.json`, and the kernel's own.
 pub const CHANNELS: [(&str, &str); 22] = [
@@ -111,14 +132,48 @@ pub fn scan(bytes: &[u8]) {
     }
 }
 
+/// A frame is refused, passes as it is, or becomes JSON of a bounded size, and the same again.
+pub fn decode(bytes: &[u8]) {
+    let passes = |text: &[u8]| std::ptr::eq(text, bytes);
+    for name in INFLATES {
+        let spec = format!(r#"{{"is":"Inflate","compression":"{name}","largest":{LARGEST}}}"#);
+        let mut decoder = Decoder::from_json(spec.as_bytes()).expect("the spec compiles");
+        let first = decoder.decode(bytes).map(<[u8]>::to_vec);
+        let again = decoder.decode(bytes);
+        assert!(again.is_ok_and(passes) || first.as_ref().map_or(true, |text| text.len() <= LARGEST));
+        assert_eq!(first.as_deref(), again.as_deref());
+    }
+    for spec in std::iter::once(PROTOBUF).chain(HOOKS) {
+        let mut decoder = Decoder::from_json(spec).expect("the spec compiles");
+        let first = decoder.decode(bytes).map(<[u8]>::to_vec);
+        let again = decoder.decode(bytes);
+        assert_eq!(first.as_deref(), again.as_deref());
+        if let Ok(text) = again {
+            assert!(passes(text) || serde_json::from_slice::<&serde_json::value::RawValue>(text).is_ok());
+        }
+    }
+}
+
 /// Every frame (a line) is either left or in the batch as it was.
 pub fn route(bytes: &[u8]) {
-    let mut router = Router::new(ROUTING, "P", "I", 1).expect("the spec compiles");
+    routed(Router::new(ROUTING, "P", "I", 1).expect("the spec compiles"), bytes);
+    routed(Router::new(APART, "P", "I", 1).expect("the spec compiles"), bytes);
+}
+
+fn routed(mut router: Router, bytes: &[u8]) {
     let mut taken = Vec::new();
     for (place, frame) in bytes.split(|&byte| byte == b'\n').enumerate() {
-        if router.push(place as u32, place as u64, frame).is_some() {
+        let connection = place as u32 % 5;
+        match frame.first() {
+            Some(b'!') => router.connected(connection, "one"),
+            Some(b'+') => router.learn(connection, &String::from_utf8_lossy(&frame[1..]), "key"),
+            Some(b'-') => router.forget(connection, std::str::from_utf8(&frame[1..]).ok()),
+            _ => {}
+        }
+        if router.push(connection, place as u64, frame).is_some() {
             taken.push(frame);
         }
+        let _ = router.cursor("key");
         if place % 7 == 6 {
             check_batch(&mut router, &mut taken);
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
@@ -16,8 +17,9 @@ from emulator.feed import Feed, Shelf
 from emulator.http import HttpResponse
 from emulator.ledger import REST, Tally
 from emulator.packing import packing
+from emulator.reading import UNKNOWN_CHANNEL
 from emulator.synthfeed import Stage, SynthFeed
-from emulator.tape import UNKNOWN_CHANNEL, Answer, Tape
+from emulator.tape import Answer, Tape
 from emulator.tapefeed import TapeFeed
 from emulator.tokens import Tokens
 from emulator.venue import Ask, Asked, Emulation, Synth, TapeBook
@@ -94,10 +96,17 @@ class SynthSource:
         """Nobody waits for places."""
 
 
+def _answers(answer: Answer, ask: Ask) -> bool:
+    """Whether a captured answer is one to such a question."""
+    if answer.asked is not ask.asked or (ask.symbol and answer.symbol != ask.symbol):
+        return False
+    return not ask.channel or answer.spoken is None or answer.spoken.channel == ask.channel
+
+
 class TapeSource:
     """A venue's captures."""
 
-    def __init__(self, session: Session, tape: Tape, venue: Emulation | None, shelf: Shelf, speed: float) -> None:
+    def __init__(self, session: Session, tape: Tape, venue: Emulation, shelf: Shelf, speed: float) -> None:
         self.tape, self._venue, self._shelf, self._speed = tape, venue, shelf, speed
         lists = [request.channel for request in session.requests if request.name in session.instruments]
         named = [name for name in tape.names if name != UNKNOWN_CHANNEL]
@@ -106,6 +115,8 @@ class TapeSource:
         self._sound: dict[str, tuple[npt.NDArray[np.int64], list[bool]]] = {}
         self._waiting: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
         self._given: dict[tuple[int, str], int] = {}
+        self._pages: dict[str, int] = {}
+        self._packing = packing(session.routing.decoder)
 
     def feed(self) -> TapeFeed:
         """A replay from the beginning."""
@@ -118,7 +129,9 @@ class TapeSource:
 
     async def answer(self, ask: Ask, feed: Feed | None, now_ns: int, behind: int) -> bytes | None:
         """The capture's own answer, held back until the stream has come to it; later ones are computed."""
-        held = [a for a in self.tape.answers if a.asked is ask.asked and (not ask.symbol or a.symbol == ask.symbol)]
+        if ask.asked is Asked.PAGE:
+            return self._page(ask)
+        held = [answer for answer in self.tape.answers if _answers(answer, ask)]
         if ask.asked is Asked.INSTRUMENTS or not isinstance(feed, TapeFeed):
             return held[0].body if held else None
         key = (id(feed), ask.symbol)
@@ -129,17 +142,36 @@ class TapeSource:
             if await self._reached(feed, chosen.place):
                 self._given[key] = later[0] + 1
                 feed.open_gate(chosen.place)
-                return chosen.body
+                return self._renumbered(chosen, ask)
         place = max(feed.place - behind, 0)
         channel = self._book_channel(ask.symbol, feed)
         return self._snapshot(channel, place, now_ns) if channel else None
+
+    def _renumbered(self, answer: Answer, ask: Ask) -> bytes:
+        """An answer over the socket bears the number of its question."""
+        spoken = answer.spoken
+        if spoken is None:
+            return answer.body
+        text = self._packing.unpack(answer.body)
+        if not spoken.number or not ask.number:
+            return text
+        key = re.escape(spoken.request.id.rpartition(".")[2].encode())
+        pattern = rb'("' + key + rb'"\s*:\s*"?)' + re.escape(spoken.number.encode()) + rb"\b"
+        return re.sub(pattern, lambda found: found[1] + ask.number.encode(), text, count=1)
+
+    def _page(self, ask: Ask) -> bytes | None:
+        """A poll's next captured answer; the last one again and again."""
+        pages = [answer for answer in self.tape.answers if answer.asked is Asked.PAGE and answer.symbol == ask.symbol]
+        number = self._pages.get(ask.symbol, 0)
+        self._pages[ask.symbol] = number + 1
+        return pages[min(number, len(pages) - 1)].body if pages else None
 
     def _near(self, answer: Answer, feed: TapeFeed) -> bool:
         times, last = self.tape.times, self.tape.count - 1
         return bool(times[min(answer.place, last)] - times[min(feed.place, last)] <= _AHEAD_NS)
 
     def _book_channel(self, symbol: str, feed: TapeFeed) -> str:
-        glob = self._venue.book_channel(symbol) if self._venue else ""
+        glob = self._venue.book_channel(symbol)
         return next((name for name in sorted(feed.channels) if fnmatchcase(name, glob)), "")
 
     async def _reached(self, feed: TapeFeed, place: int) -> bool:
@@ -191,7 +223,7 @@ class TapeSource:
     def _soundness(self, channel: str) -> tuple[npt.NDArray[np.int64], list[bool]]:
         """The places of a channel's frames, and whether the book is right after each."""
         if channel not in self._sound:
-            book = self._venue.tape_book(channel) if self._venue else None
+            book = self._venue.tape_book(channel)
             own = np.flatnonzero(self.tape.channels == self.tape.names.index(channel))
             sound = [True] * len(own)
             if book is not None and book.checked:
@@ -204,7 +236,7 @@ class TapeSource:
     def _book(self, channel: str, place: int) -> TapeBook | None:
         at, book = self._books.get(channel, (0, None))
         if book is None or at > place:
-            at, book = 0, self._venue.tape_book(channel) if self._venue else None
+            at, book = 0, self._venue.tape_book(channel)
         if book is not None:
             self._play(book, channel, at, place)
             self._books[channel] = (place, book)
@@ -213,7 +245,7 @@ class TapeSource:
     def _play(self, book: TapeBook, channel: str, start: int, end: int) -> None:
         index = self.tape.names.index(channel)
         places = (np.flatnonzero(self.tape.channels[start:end] == index) + start).tolist()
-        payloads = [(place, 1, self.tape.payload(place)) for place in places]
+        payloads = [(place, 1, self._packing.unpack(self.tape.payload(place))) for place in places]
         payloads += [
             (answer.place, 0, answer.body)
             for answer in self.tape.answers
@@ -226,7 +258,7 @@ class TapeSource:
                 telemetry.count("tape_book_passed_over", channel=channel)
 
     def _belongs(self, symbol: str, channel: str) -> bool:
-        return self._venue is not None and fnmatchcase(channel, self._venue.book_channel(symbol))
+        return fnmatchcase(channel, self._venue.book_channel(symbol))
 
 
 class Served:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,22 +11,15 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from emulator import wire
+from emulator import reading, wire
 from emulator.halves import hosts
+from emulator.reading import UNKNOWN_CHANNEL
 from emulator.venue import Asked, Emulation
 from tapeline import telemetry
 from tapeline.captures import Frame, Kind, read_capture
 from tapeline.errors import CaptureError
-from tapeline.ingest.v1 import ingest_pb2
-from tapeline.offline.control import ControlShapes
-from tapeline.spec.encode import encode
-from tapeline.spec.routing import Routing
 from tapeline.spec.session import Session
-from tapeline.spec.subscribe import routing as with_symbol_routes
 
-UNKNOWN_CHANNEL = "_unknown"
-"""What is neither data nor control, such as a frame cut in its middle, is replayed too."""
-_BATCH = 4096
 _PAUSE_NS = 100_000_000
 """Between two captures of the same channel."""
 
@@ -38,6 +31,10 @@ class Answer(NamedTuple):
     asked: Asked
     symbol: str
     body: bytes
+    time: int
+    """When it came, in ns since the first."""
+    spoken: reading.Asked | None = None
+    """What it answered, where that was over the socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,8 @@ class Tape:
     answers: tuple[Answer, ...]
     skipped: int
     """Frames that are no data: control, which the emulator makes itself."""
+    personal: bool = False
+    """Whether the frames name their channels by keys of the connection's own."""
 
     @property
     def count(self) -> int:
@@ -66,13 +65,13 @@ class Tape:
 
 @dataclass(slots=True)
 class _Reel:
-    """One capture, read: frames and their channel names ("" for control)."""
+    """One capture, read."""
 
     path: Path
-    frames: list[Frame]
-    channels: list[str]
+    entries: list[reading.Entry]
     start: int
     end: int
+    keyed: bool
 
 
 def find(folder: Path, venue: str) -> list[Path]:
@@ -88,7 +87,7 @@ def find(folder: Path, venue: str) -> list[Path]:
     return [path for path in files if path.name.startswith((f"{venue}.", f"{venue}_", f"{venue}-"))]
 
 
-def load(paths: Sequence[Path], session: Session, venue: Emulation | None, any_host: bool = False) -> Tape:
+def load(paths: Sequence[Path], session: Session, venue: Emulation, any_host: bool = False) -> Tape:
     """Reads captures of one venue into a tape.
 
     Captures that share a channel follow one another, others run side by side. One recorded at another venue's hosts is
@@ -96,24 +95,23 @@ def load(paths: Sequence[Path], session: Session, venue: Emulation | None, any_h
     """
     reels = [reel for path in paths if (reel := _read(path, session, any_host)) is not None]
     reels.sort(key=lambda reel: reel.start)
-    merged: list[tuple[int, Frame, str]] = []
+    merged: list[tuple[int, reading.Entry]] = []
     ends: dict[str, int] = {}
     for reel in reels:
-        own = set(reel.channels) - {"", UNKNOWN_CHANNEL}
+        own = {entry.channel for entry in reel.entries} - {"", UNKNOWN_CHANNEL}
         offset = max((ends[name] for name in own if name in ends), default=0)
         last = offset + reel.end - reel.start + _PAUSE_NS
         ends.update(dict.fromkeys(own, last))
-        for frame, name in zip(reel.frames, reel.channels, strict=True):
-            merged.append((max(frame.ts - reel.start, 0) + offset, frame, name))
+        merged += [(max(entry.frame.ts - reel.start, 0) + offset, entry) for entry in reel.entries]
     merged.sort(key=lambda entry: entry[0])
-    return _tape(merged, venue)
+    return _tape(merged, venue, any(reel.keyed for reel in reels))
 
 
 def _known(name: str) -> bool:
     return name not in ("", UNKNOWN_CHANNEL)
 
 
-def _tape(merged: list[tuple[int, Frame, str]], venue: Emulation | None) -> Tape:
+def _tape(merged: list[tuple[int, reading.Entry]], venue: Emulation, personal: bool) -> Tape:
     names: dict[str, int] = {}
     framed: list[bytes] = []
     times: list[int] = []
@@ -123,10 +121,14 @@ def _tape(merged: list[tuple[int, Frame, str]], venue: Emulation | None) -> Tape
     skipped = 0
     # What comes before the first frame that has a channel goes with that one.
     carrier = 0
-    names.update(dict.fromkeys([name for _, _, name in merged if _known(name)][:1], 0))
-    for time, frame, name in merged:
-        if frame.kind is Kind.HTTP:
-            answer = _answer(frame, len(framed), venue)
+    streamed = [entry.channel for _, entry in merged if entry.asked is None and entry.frame.kind is Kind.RECV]
+    names.update(dict.fromkeys([name for name in streamed if _known(name)][:1], 0))
+    for time, entry in merged:
+        frame, name = entry.frame, entry.channel
+        if entry.asked is not None:
+            answers.append(Answer(len(framed), Asked.SNAPSHOT, entry.asked.symbol, frame.data, time, entry.asked))
+        elif frame.kind is Kind.HTTP:
+            answer = _answer(frame, len(framed), time, venue)
             answers += [answer] if answer else []
         elif name:
             opcode = wire.Opcode.BINARY if frame.binary else wire.Opcode.TEXT
@@ -145,16 +147,17 @@ def _tape(merged: list[tuple[int, Frame, str]], venue: Emulation | None) -> Tape
         np.array(carriers, np.int32),
         tuple(answers),
         skipped,
+        personal,
     )
 
 
-def _answer(frame: Frame, place: int, venue: Emulation | None) -> Answer | None:
+def _answer(frame: Frame, place: int, time: int, venue: Emulation) -> Answer | None:
     parts = urlsplit(frame.url or "")
-    ask = venue.ask(parts.path, dict(parse_qsl(parts.query))) if venue else None
+    ask = venue.ask(parts.path, dict(parse_qsl(parts.query)))
     if ask is None:
         telemetry.event("answer_unknown", telemetry.Level.WARNING, url=frame.url)
         return None
-    return Answer(place, ask.asked, ask.symbol, frame.data)
+    return Answer(place, ask.asked, ask.symbol, frame.data, time)
 
 
 def _unreadable(error: CaptureError) -> None:
@@ -167,47 +170,13 @@ def _read(path: Path, session: Session, any_host: bool) -> _Reel | None:
     if not any_host and connected and not connected & hosts(session):
         telemetry.event("capture_of_other_venue", telemetry.Level.WARNING, path=path, hosts=sorted(connected))
         return None
-    heard = [frame for frame in frames if frame.kind in (Kind.RECV, Kind.HTTP)]
-    received = [frame for frame in heard if frame.kind is Kind.RECV]
-    routed = iter(route([frame.data for frame in received], session))
-    channels = [next(routed) if frame.kind is Kind.RECV else "" for frame in heard]
-    data = [frame.ts for frame, name in zip(heard, channels, strict=True) if _known(name)]
-    if not data and not any_host:
+    found = reading.read(frames, session)
+    heard = found.entries
+    data = [entry.frame.ts for entry in heard if _known(entry.channel) and entry.asked is None]
+    if not data and not any_host and not any(entry.frame.kind is Kind.HTTP for entry in heard):
         telemetry.event("capture_without_data", telemetry.Level.WARNING, path=path)
         return None
-    if not data:
+    times = data or [entry.frame.ts for entry in heard]
+    if not times:
         raise CaptureError(path, 0, "no frame of it is data of this venue")
-    return _Reel(path, heard, channels, min(data), max(data))
-
-
-def route(payloads: Sequence[bytes], session: Session) -> list[str]:
-    """The channel of each payload by the venue's routing; empty for control, `_unknown` for what is neither."""
-    names = _route(payloads, session.routing)
-    if session.symbol_routes:
-        # Which symbol routes hold depends on the channels there are.
-        names = _route(payloads, with_symbol_routes(session, dict.fromkeys(name for name in names if name)))
-    shapes = ControlShapes(session)
-    return [
-        name or ("" if shapes.name(payload) else UNKNOWN_CHANNEL) for name, payload in zip(names, payloads, strict=True)
-    ]
-
-
-def _route(payloads: Sequence[bytes], routing: Routing) -> list[str]:
-    # Here, since only replays need the kernel.
-    from tapeline_kernel import Router
-
-    router = Router(encode(routing), "EMULATOR", "PRIMARY", 1)
-    names: list[str] = []
-    for start in range(0, len(payloads), _BATCH):
-        part = list(payloads[start : start + _BATCH])
-        control = {place for place, _ in router.push(0, range(1, len(part) + 1), part)[0]}
-        routed = iter(_channels(router.take()))
-        names += ["" if place in control else next(routed) for place in range(len(part))]
-    return names
-
-
-def _channels(taken: tuple[int, int, bytes] | None) -> Iterable[str]:
-    if taken is None:
-        return []
-    batch = ingest_pb2.SubscribeResponse.FromString(taken[2]).batch
-    return [batch.channels[entry.channel].name for entry in batch.payloads]
+    return _Reel(path, heard, min(times), max(times), found.keyed)

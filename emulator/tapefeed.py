@@ -117,7 +117,7 @@ class TapeFeed:
         starts = np.zeros(len(frames) + 1, np.int64)
         np.cumsum([len(frame) for frame in frames], out=starts[1:])
         shelf = np.array([self._shelf.index(name) for name in self._tape.names], np.int32)
-        return Block(b"".join(frames), shelf[self._tape.channels[numbers[: len(frames)]]], starts)
+        return Block(b"".join(frames), shelf[self._tape.channels[numbers[: len(frames)]]], starts, self._tape.personal)
 
     def _gated(self, now_ns: int) -> bool:
         """Whether the stream stands at a gate; a gate nobody opens falls, and all others with it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from tapeline_kernel import Router
@@ -38,6 +38,10 @@ class CaptureRouter:
     def connection(self, name: str) -> int:
         """The number of a capture's connection; one that begins anew has a new one."""
         return self._line(name).number
+
+    def keys(self, name: str) -> Mapping[str, str]:
+        """The channels of a capture's connection by the keys its acks have told so far."""
+        return self._line(name).keys.channels
 
     def connect(self, frame: Frame) -> None:
         """A connection begins."""

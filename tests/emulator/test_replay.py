@@ -12,9 +12,9 @@ import pytest
 
 from emulator import halves
 from emulator.ledger import read_rows
+from emulator.reading import read
 from emulator.run import Options
-from emulator.tape import route
-from tapeline.captures import Frame, Kind, read_capture
+from tapeline.captures import Kind, read_capture
 from tapeline.errors import CaptureError
 from tests.emulator.checkers import BinanceChecker, KrakenChecker
 from tests.emulator.client import Client, Running, running, subscribe
@@ -30,9 +30,8 @@ SMALL = {
 
 def _data(path: Path, venue: str) -> tuple[list[bytes], list[str]]:
     """The data frames of a capture and their channels."""
-    frames: list[Frame] = [frame for frame in read_capture(path) if frame.kind is Kind.RECV]
-    names = route([frame.data for frame in frames], halves.session(venue))
-    kept = [(frame.data, name) for frame, name in zip(frames, names, strict=True) if name]
+    entries = read(list(read_capture(path)), halves.session(venue)).entries
+    kept = [(entry.frame.data, entry.channel) for entry in entries if entry.channel and entry.frame.kind is Kind.RECV]
     return [data for data, _ in kept], [name for _, name in kept]
 
 

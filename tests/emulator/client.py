@@ -27,6 +27,7 @@ class Client(WSListener):
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
+        self.binary: list[bytes] = []
         self.closed = asyncio.Event()
         self.close_code: int | None = None
         self.transport: WSTransport | None = None
@@ -40,6 +41,8 @@ class Client(WSListener):
         """Keeps a text."""
         if frame.msg_type == WSMsgType.TEXT:
             self.frames.append(frame.get_payload_as_bytes())
+        elif frame.msg_type == WSMsgType.BINARY:
+            self.binary.append(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.CLOSE:
             self.close_code = int(frame.get_close_code().value)
             transport.disconnect()

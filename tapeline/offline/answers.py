@@ -25,6 +25,21 @@ class Answer(NamedTuple):
     failed: bool
 
 
+def polled(session: Session, url: str) -> str | None:
+    """The channel that a REST request polls, read from its URL; None where no polled family has such requests."""
+    asked = _address(url)
+    requests = {request.name: request for request in session.requests}
+    for family in session.families:
+        request = requests.get(family.poll.request) if family.poll else None
+        if request is None:
+            continue
+        for pattern in family.patterns:
+            pieces = _unfilled(_marked(request.url, family, names(pattern)), asked)
+            if pieces is not None and names(pattern) <= set(pieces):
+                return render(pattern, pieces)
+    return None
+
+
 class _Address(NamedTuple):
     """A URL without what changes over the years: host, API version, and parameters that do not say what is asked for."""
 
@@ -113,6 +128,31 @@ def _filled(template: str, known: Channel) -> str:
     """A template for a channel; what changes from request to request is left as it stands."""
     marked = render(template, {**subscribe.pieces(known), **{name: f"{_MARK}{name}{_MARK}" for name in _MOVING}})
     return "".join(f"${{{part}}}" if place % 2 else part for place, part in enumerate(marked.split(_MARK)))
+
+
+def _marked(template: str, family: Family, unknown: set[str]) -> str:
+    """A template with a family's fields filled in; the pieces of a channel, and those that move, are left as they stand."""
+    marks = {name: f"{_MARK}{name}{_MARK}" for name in (*unknown, *_MOVING)}
+    marked = render(template, {**dict(family.fields), "family": family.name, **marks})
+    return "".join(f"${{{part}}}" if place % 2 else part for place, part in enumerate(marked.split(_MARK)))
+
+
+def _unfilled(template: str, asked: _Address) -> dict[str, str] | None:
+    """The pieces with which a URL was made of a template; None where it was not."""
+    form = _address(template)
+    if len(form.path) != len(asked.path):
+        return None
+    pairs = list(zip(form.path, asked.path, strict=True))
+    pairs += [(value, asked.parameters.get(name, "")) for name, value in form.parameters.items() if names(value)]
+    pieces: dict[str, str] = {}
+    for form_text, text in pairs:
+        if names(form_text) & set(_MOVING):
+            continue
+        found = read(form_text, text)
+        if found is None or any(pieces.get(name, value) != value for name, value in found.items()):
+            return None
+        pieces.update(found)
+    return pieces
 
 
 def _address(url: str) -> _Address:

@@ -11,7 +11,7 @@ from tapeline_kernel import Router
 
 from tapeline.captures import Frame, Kind, read_capture
 from tapeline.errors import CaptureError
-from tapeline.offline.answers import Answer, Answers
+from tapeline.offline.answers import Answer, Answers, polled
 from tapeline.offline.capture_router import CaptureRouter, channels_in, subscribed
 from tapeline.offline.control import ACK, OPENING, ControlShapes
 from tapeline.offline.raw_files import RawPayload
@@ -115,7 +115,7 @@ class Feed:
         self.span = (min(first, ts_recv), max(last, ts_recv))
 
     def _channels(self, path: Path) -> list[str]:
-        """All channels of a capture: those it subscribes to and those it has messages of, in order of appearance."""
+        """All channels of a capture: those it subscribes to or polls and those it has messages of, in order of appearance."""
         found: dict[str, None] = {}
         lines = self._lines(0)
         router = lines.router
@@ -126,6 +126,8 @@ class Feed:
                     lines.connect(frame)
                 elif frame.kind is Kind.SEND:
                     found.update(dict.fromkeys(subscribed(lines.send(frame))))
+                elif frame.kind is Kind.HTTP and (channel := polled(self._venue.session, frame.url or "")):
+                    found.setdefault(channel)
                 elif frame.kind is Kind.RECV:
                     lines.receive(frame)
                     if router.open_payloads >= BATCH_PAYLOADS:

@@ -20,9 +20,9 @@ from emulator.personal import Own
 from emulator.reel import Block, Frame, block
 from emulator.served import Served
 from emulator.synthfeed import SynthFeed
-from emulator.venue import Act, Dialogue, Hang, Reply, Say, Subscribe, Unsubscribe
+from emulator.venue import Act, Carrier, Dialogue, Hang, Reply, Say, Subscribe, Unsubscribe
 from tapeline import telemetry
-from tapeline.spec.session import Carrier
+from tapeline.spec.session import Carrier as Beat
 
 _QUIET = 0.2
 """A stream starts when no channel was added for so long."""
@@ -50,8 +50,15 @@ class Connection(asyncio.Protocol):
     """A client after the handshake. `pace` is how long the sender rests when nothing is due, in seconds."""
 
     def __init__(
-        self, served: Served, dialogue: Dialogue, pace: float, on_sent: OnSent, guest: Guest | None = None
+        self,
+        served: Served,
+        dialogue: Dialogue,
+        pace: float,
+        on_sent: OnSent,
+        guest: Guest | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
+        self._carrier = carrier
         self.number = next(_numbers)
         self.guest = guest or Guest()
         self.party = self.guest.party
@@ -95,6 +102,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the client."""
+        if isinstance(self.feed, LiveFeed) and self._transport is not None:
+            end = {"connection": self.number, "party": self.guest.name, "sure_until": self.sure_until}
+            self.served.tally.ends.append({**end, "ended": self.served.clock()})
         self._transport = None
         self.gone.set()
         self._writable.set()
@@ -114,8 +124,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """What the client sends."""
         try:
-            messages = self._frames.feed(data)
-        except wire.WireError as error:
+            if self._carrier is not None:
+                messages = [wire.Incoming(wire.Opcode.TEXT, message) for message in self._carrier.take(data)]
+            else:
+                messages = self._frames.feed(data)
+        except ValueError as error:
             telemetry.event("client_protocol", telemetry.Level.WARNING, venue=self.served.name, reason=str(error))
             self._close(1002, str(error))
             return
@@ -141,7 +154,7 @@ class Connection(asyncio.Protocol):
     def _act(self, acts: list[Act]) -> None:
         for act in self._disturbed(acts):
             if isinstance(act, Say):
-                self._write(self.served.packing.say(Say(self._own.text(act.payload), act.plain)))
+                self._write(self._said(Say(self._own.text(act.payload), act.plain)))
                 self.served.tally.control += 1
             elif isinstance(act, Subscribe):
                 self._subscribe(act)
@@ -173,7 +186,7 @@ class Connection(asyncio.Protocol):
         """A question over the socket."""
         answer = await self.served.answer(act.ask, self.feed, self.guest.name)
         if not self._mute:
-            self._write(self.served.packing.say(Say(answer.body)))
+            self._write(self._said(Say(answer.body)))
 
     def _subscribe(self, act: Subscribe) -> None:
         now_ns = self.served.clock()
@@ -188,7 +201,7 @@ class Connection(asyncio.Protocol):
 
     async def _tick(self) -> None:
         """Each second: what the venue says by itself, and protocol pings."""
-        every = max((p.every for p in self.served.session.server_pings if p.carrier is Carrier.PROTOCOL), default=0.0)
+        every = max((p.every for p in self.served.session.server_pings if p.carrier is Beat.PROTOCOL), default=0.0)
         pinged = self._ponged = self._loop.time()
         while self._transport is not None:
             await asyncio.sleep(1.0)
@@ -199,7 +212,7 @@ class Connection(asyncio.Protocol):
                 return
             now = self._loop.time()
             self._act(self._dialogue.tick(self.served.clock(), now - self._said_at))
-            if every and now - pinged >= every:
+            if every and self._carrier is None and now - pinged >= every:
                 pinged = now
                 self._write(wire.frame(b"%d" % self.served.clock(), wire.Opcode.PING))
             if every and pinged - self._ponged > _PONG_WITHIN:
@@ -266,7 +279,7 @@ class Connection(asyncio.Protocol):
         if self.served.faults.waits(Target.FRAMES):
             part, sent = self._harmed(part, now_ns)
         if part.count:
-            self._write(self._own.block(part).data)
+            self._write(self._bytes(part))
             self._note(now_ns)
         return sent
 
@@ -321,8 +334,16 @@ class Connection(asyncio.Protocol):
 
     def _send(self, sent: Block, now_ns: int, kind: int = 0) -> None:
         if self._transport is not None and sent.count:
-            self._write(self._own.block(sent).data)
+            self._write(self._bytes(sent))
             self._on_sent(self, sent, now_ns, kind)
+
+    def _bytes(self, sent: Block) -> bytes:
+        """Data as this connection gets it."""
+        own = self._own.block(sent)
+        return own.data if self._carrier is None else self._carrier.put(own.payloads())
+
+    def _said(self, said: Say) -> bytes:
+        return self.served.packing.say(said) if self._carrier is None else self._carrier.put([said.payload])
 
     def _write(self, data: bytes) -> None:
         if self._transport is None or self._mute:
@@ -382,5 +403,6 @@ class Connection(asyncio.Protocol):
 
     def _close(self, code: int, reason: str = "") -> None:
         if self._transport is not None:
-            self._transport.write(wire.close_frame(code, reason))
+            bye = wire.close_frame(code, reason) if self._carrier is None else self._carrier.bye(reason)
+            self._transport.write(bye)
             self._transport.close()

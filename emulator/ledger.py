@@ -43,6 +43,8 @@ class Tally:
         """Payloads of a live market that nobody got."""
         self.slow = 0
         """Clients given up since they did not read."""
+        self.ends: list[dict[str, object]] = []
+        """Connections of a live market that have ended: until when what was sent has certainly left."""
         self.faults: dict[str, int] = {}
         self.first: dict[int, int] = {}
         self.last: dict[int, Block] = {}
@@ -94,8 +96,6 @@ class Ledger:
         self._full = path is not None and path.suffix == ".rows"
         self._file: IO[bytes] | None = path.open("wb") if path else None
         self.parties: list[str] = [""]
-        self.ends: list[dict[str, object]] = []
-        """Connections of live markets that have ended: until when what was sent has certainly left."""
 
     def venue(self, name: str, names: list[str]) -> Tally:
         """The tally of a venue whose channels have these names by index (the list may grow)."""
@@ -192,7 +192,8 @@ class Ledger:
             return
         if self._full:
             names = [{"venue": venue, "channel": channel} for venue, channel in self.channels]
-            told = {"channels": names, "totals": self.totals(), "parties": self.parties, "ends": self.ends}
+            ends = {name: tally.ends for name, tally in self.tallies.items()}
+            told = {"channels": names, "totals": self.totals(), "parties": self.parties, "ends": ends}
             self._path.with_suffix(".json").write_bytes(msgspec.json.encode(told))
         else:
             self._line({"ts": now_ns, "event": "totals", "venues": self.totals(), "ends": self._all_ends()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 from urllib.parse import urlencode
@@ -14,10 +15,11 @@ from emulator.connection import Connection, Guest, OnSent
 from emulator.faults import Target, parse
 from emulator.http import HttpError, HttpRequest, HttpResponse, take_request
 from emulator.served import Served
-from emulator.venue import Dialogue
+from emulator.venue import Acceptor, Dialogue
 from tapeline.errors import UsageError
 
 _OWN, _AS = "_tapeline", "_as"
+_FIX, _FIX_END = b"8=FIX", re.compile(rb"\x0110=\d{3}\x01")
 _GOODBYE = 0.5
 """How long clients get to take what is still being sent when the emulator stops, in seconds."""
 
@@ -88,6 +90,15 @@ class Server:
             return HttpResponse(403, served.venue.refusal(403, "banned"))
         guest = Guest(self._party(called.party), called.party, until)
         return Connection(served, self._dialogue(served, request.query, url), self._pace, self._on_sent, guest)
+
+    def accept(self, first: bytes) -> Connection | None:
+        """The connection that a first message without HTTP opens; None where no venue here is meant."""
+        for served in self.venues.values():
+            targets = [place.fix.target for place in served.session.endpoints if place.fix is not None]
+            if isinstance(served.venue, Acceptor) and any(f"\x0156={name}\x01".encode() in first for name in targets):
+                dialogue, carrier = served.venue.accept(served.source.channels)
+                return Connection(served, dialogue, self._pace, self._on_sent, None, carrier)
+        return None
 
     def _called(self, path: str) -> Called:
         """What a path names: `/<venue>/<host>/…`, behind `/_as/<party>` where the client says whose it is."""
@@ -170,8 +181,21 @@ class Gate(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Takes requests one after another."""
         self._buffer += data
-        if self._busy is None:
+        if self._buffer.startswith(_FIX):
+            self._accept()
+        elif self._busy is None:
             self._next()
+
+    def _accept(self) -> None:
+        """A connection without HTTP, once its first message is whole."""
+        transport = self._transport
+        if transport is None or not _FIX_END.search(self._buffer):
+            return
+        made = self._server.accept(bytes(self._buffer))
+        if made is None:
+            transport.close()
+            return
+        self._hand_over(transport, made)
 
     def _next(self) -> None:
         transport = self._transport
@@ -211,6 +235,9 @@ class Gate(asyncio.Protocol):
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
             b"sec-websocket-accept: " + accept + b"\r\n\r\n"
         )
+        self._hand_over(transport, made)
+
+    def _hand_over(self, transport: asyncio.Transport, made: Connection) -> None:
         self._server.gates.discard(self)
         transport.set_protocol(made)
         made.connection_made(transport)

@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from emulator.reel import Clock, Line
 
@@ -99,6 +99,34 @@ class Dialogue(Protocol):
 
     def tick(self, now_ns: int, idle: float) -> list[Act]:
         """What it says by itself, asked each second; `idle` is how many seconds nothing was sent."""
+        ...
+
+
+class Carrier(Protocol):
+    """One connection that is no WebSocket: how messages are cut from its bytes, and put into them. Sans I/O.
+
+    Data payloads are what the market's lines say; headers, numbers and checks of the connection's own are the carrier's.
+    """
+
+    def take(self, data: bytes) -> list[bytes]:
+        """The messages that bytes of the client complete; raises ValueError where they are none."""
+        ...
+
+    def put(self, payloads: Sequence[bytes]) -> bytes:
+        """Payloads (data, or what a `Say` holds) as they go out."""
+        ...
+
+    def bye(self, reason: str) -> bytes:
+        """What is sent before the venue closes."""
+        ...
+
+
+@runtime_checkable
+class Acceptor(Protocol):
+    """An emulation of a venue with a carrier of its own. Its session half's `FixSession.target` tells its clients."""
+
+    def accept(self, known: Collection[str]) -> tuple[Dialogue, Carrier]:
+        """A new connection's."""
         ...
 
 

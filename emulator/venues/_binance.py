@@ -1,4 +1,4 @@
-"""Binance's spot and USD-M sockets and REST, which differ in times, links and paths."""
+"""Binance's spot, USD-M and COIN-M sockets and REST, which differ in times, links and paths."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _STREAM = re.compile(r"(?P<symbol>[a-z0-9_]+)@(?P<kind>[a-zA-Z]+)(?P<rest>.*)")
 
 @dataclass(frozen=True, slots=True)
 class Flavour:
-    """What tells the two apart."""
+    """What tells them apart; `coin` besides `futures` for COIN-M, whose contracts have a pair and a size in dollars."""
 
     listings: tuple[Listing, ...]
     clock: Clock
     futures: bool
     stride: int
+    coin: bool = False
 
 
 class Binance:
@@ -43,10 +44,13 @@ class Binance:
         return BinanceDialogue([name for name in query.get("streams", "").split("/") if name])
 
     def ask(self, path: str, query: Mapping[str, str]) -> Ask | None:
-        """Understands `…/depth?symbol=&limit=` and `…/exchangeInfo`."""
+        """Understands `…/depth?symbol=&limit=`, `…/openInterest?symbol=` and `…/exchangeInfo`."""
         if path.endswith("/depth"):
             limit = query.get("limit", "")
             return Ask(Asked.SNAPSHOT, query.get("symbol", "").upper(), int(limit) if limit.isdigit() else 100)
+        if path.endswith("/openInterest"):
+            symbol = query.get("symbol", "")
+            return Ask(Asked.PAGE, symbol.upper(), channel=f"{symbol.lower()}@openInterest")
         return Ask(Asked.INSTRUMENTS) if path.endswith("/exchangeInfo") else None
 
     def refusal(self, status: int, reason: str) -> bytes:
@@ -115,7 +119,7 @@ class BinanceSynth:
 
     def __init__(self, flavour: Flavour) -> None:
         self.clock = flavour.clock
-        self._futures = flavour.futures
+        self._futures, self._coin = flavour.futures, flavour.coin
         self._listings = flavour.listings
         self._market: Market = market(flavour.listings, stride=flavour.stride)
         self.period = self._market.period
@@ -123,7 +127,10 @@ class BinanceSynth:
     def lines(self, channel: str, depth: int) -> list[Line]:
         """Messages of one stream."""
         symbol = self._symbol(channel)
-        writer = {"depth": self._depth, "bookTicker": self._quote, "trade": self._trade}.get(_kind(channel))
+        writers = {"depth": self._depth, "bookTicker": self._quote, "trade": self._trade}
+        if self._futures:
+            writers["markPrice"] = self._mark
+        writer = writers.get(_kind(channel))
         if symbol is None or writer is None:
             return []
         lines = []
@@ -147,7 +154,7 @@ class BinanceSynth:
         )
         time = self.clock.mark
         if self._futures:
-            ids = f'"T":{time},"s":"{listing.symbol}","U":{ID_MARK},"u":{ID_MARK},"pu":{ID_MARK}'
+            ids = f'"T":{time},{self._names(listing)},"U":{ID_MARK},"u":{ID_MARK},"pu":{ID_MARK}'
             given: tuple[Id, ...] = (event.first, event.last, event.previous)
         else:
             # The range begins right after the one before it.
@@ -155,12 +162,24 @@ class BinanceSynth:
             given = (Id(event.previous.counter, event.previous.value + 1), event.last)
         return f'{{"e":"depthUpdate","E":{time},{ids},"b":[{bids}],"a":[{asks}]}}', given
 
+    def _names(self, listing: Listing) -> str:
+        return f'"s":"{listing.symbol}","ps":"{_pair(listing)}"' if self._coin else f'"s":"{listing.symbol}"'
+
+    def _mark(self, listing: Listing, event: Event) -> tuple[str, tuple[Id, ...]] | None:
+        # With each trade, as there is something new then.
+        if not isinstance(event, Trade):
+            return None
+        time, price = self.clock.mark, listing.price(event.price)
+        index = "" if self._coin else f',"i":"{price}"'
+        text = f'"e":"markPriceUpdate","E":{time},"s":"{listing.symbol}","p":"{price}","P":"{price}"{index}'
+        return f'{{{text},"r":"0.00010000","T":{time}}}', ()
+
     def _quote(self, listing: Listing, event: Event) -> tuple[str, tuple[Id, ...]] | None:
         if not isinstance(event, Quote):
             return None
         price, size, time = listing.price, listing.quantity, self.clock.mark
         text = (
-            f'"u":{ID_MARK},"s":"{listing.symbol}","b":"{price(event.bid)}","B":"{size(event.bid_size)}",'
+            f'"u":{ID_MARK},{self._names(listing)},"b":"{price(event.bid)}","B":"{size(event.bid_size)}",'
             f'"a":"{price(event.ask)}","A":"{size(event.ask_size)}"'
         )
         if self._futures:
@@ -185,10 +204,12 @@ class BinanceSynth:
     def answer(self, ask: Ask, turn: int, place: int, now_ns: int) -> bytes | None:
         """exchangeInfo, or the true book with its update id."""
         if ask.asked is Asked.INSTRUMENTS:
-            return _exchange_info(self._listings, self._futures, now_ns)
+            return _exchange_info(self._listings, self._futures, self._coin, now_ns)
         symbol = self._market.symbols.get(ask.symbol)
         if symbol is None:
             return None
+        if ask.asked is Asked.PAGE:
+            return _open_interest(symbol.listing, now_ns)
         ladder, last = symbol.book(place)
         bids, asks = (_levels(symbol.listing, ladder, side, ask.limit) for side in (BID, ASK))
         return _depth_body(last.at(turn), bids, asks, now_ns if self._futures else 0)
@@ -242,10 +263,18 @@ class BinanceTapeBook:
         return _depth_body(self._last, bids, asks, now_ns if self._futures else 0)
 
 
-def _exchange_info(listings: Sequence[Listing], futures: bool, now_ns: int) -> bytes:
-    entries = [_futures_symbol(listing) if futures else _spot_symbol(listing) for listing in listings]
+def _exchange_info(listings: Sequence[Listing], futures: bool, coin: bool, now_ns: int) -> bytes:
+    writer = _coin_symbol if coin else _futures_symbol if futures else _spot_symbol
+    entries = [writer(listing) for listing in listings]
     body = {"timezone": "UTC", "serverTime": now_ns // 1_000_000, "rateLimits": [], "exchangeFilters": []}
     return json.dumps({**body, "symbols": entries}, separators=(",", ":")).encode()
+
+
+def _open_interest(listing: Listing, now_ns: int) -> bytes:
+    told = {"symbol": listing.symbol, "pair": _pair(listing), "openInterest": listing.quantity(5_827_897)}
+    return json.dumps(
+        {**told, "contractType": "PERPETUAL", "time": now_ns // 1_000_000}, separators=(",", ":")
+    ).encode()
 
 
 def _filters(listing: Listing) -> list[dict[str, str]]:
@@ -299,4 +328,18 @@ def _futures_symbol(listing: Listing) -> dict[str, Any]:
         "quantityPrecision": listing.size_places,
         "underlyingType": "COIN",
         "filters": _filters(listing),
+    }
+
+
+def _pair(listing: Listing) -> str:
+    return listing.base + listing.quote
+
+
+def _coin_symbol(listing: Listing) -> dict[str, Any]:
+    return {
+        **_futures_symbol(listing),
+        "pair": _pair(listing),
+        "marginAsset": listing.base,
+        "contractStatus": "TRADING",
+        "contractSize": 100 if listing.base == "BTC" else 10,
     }

@@ -16,6 +16,9 @@ from emulator.run import Emulator, Options
 HOSTS = {
     "binance_spot": "stream.binance.com/stream",
     "binance_usdm": "fstream.binance.com/public/stream",
+    "binance_coinm": "dstream.binance.com/stream",
+    "okx": "ws.okx.com/ws/v5/public",
+    "bybit": "stream.bybit.com/v5/public/linear",
     "kraken": "ws.kraken.com/v2",
     "coinbase": "ws-feed.exchange.coinbase.com",
     "deribit": "www.deribit.com/ws/api/v2",
@@ -134,7 +137,13 @@ def subscribe(venue: str, channels: list[str]) -> list[object]:
         return [{"method": "SUBSCRIBE", "params": channels, "id": 1}]
     if venue == "deribit":
         return [{"jsonrpc": "2.0", "id": 1, "method": "public/subscribe", "params": {"channels": channels}}]
+    if venue == "bybit":
+        return [{"req_id": "1", "op": "subscribe", "args": [channel.removeprefix("spot.") for channel in channels]}]
     pairs = [channel.split(".", 1) for channel in channels if "." in channel]
+    if venue == "okx":
+        kinds = {"instruments": "instType"}
+        args = [{"channel": kind, kinds.get(kind, "instId"): name} for kind, name in pairs if kind != "list"]
+        return [{"id": "1", "op": "subscribe", "args": args}]
     if venue == "coinbase":
         feeds = [{"name": kind, "product_ids": [product]} for kind, product in pairs]
         return [{"type": "subscribe", "channels": feeds}]

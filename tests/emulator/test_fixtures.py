@@ -10,10 +10,10 @@ import pytest
 from emulator.run import Options
 from tapeline.captures import Kind, read_capture
 from tests.emulator.client import running, subscribe
-from tests.fixtures.make_captures import record
+from tests.fixtures.make_captures import CHANNELS, record
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-VENUES = ["binance_spot", "binance_usdm", "coinbase", "deribit", "kraken"]
+VENUES = sorted(CHANNELS)
 
 
 @pytest.mark.parametrize("venue", VENUES)

@@ -27,18 +27,24 @@ async def _collect(client: Client, count: int) -> list[Any]:
     return client.messages()
 
 
-@pytest.mark.parametrize("venue", ["binance_spot", "binance_usdm"])
-async def test_binance_book_joins_and_agrees_with_its_top(venue: str) -> None:
+@pytest.mark.parametrize(
+    ("venue", "path", "symbol"),
+    [
+        ("binance_spot", "api.binance.com/api/v3", "ETHUSDT"),
+        ("binance_usdm", "fapi.binance.com/fapi/v1", "ETHUSDT"),
+        ("binance_coinm", "dapi.binance.com/dapi/v1", "ETHUSD_PERP"),
+    ],
+)
+async def test_binance_book_joins_and_agrees_with_its_top(venue: str, path: str, symbol: str) -> None:
     """Deltas link, the REST snapshot joins them by the venue's rule, and the book's top is the bookTicker's."""
-    path = "api.binance.com/api/v3" if venue == "binance_spot" else "fapi.binance.com/fapi/v1"
     async with running(Options((venue,), rate=20_000)) as emulator:
-        streams = ["ethusdt@depth@100ms", "ethusdt@bookTicker", "ethusdt@trade"]
+        streams = [f"{symbol.lower()}@{kind}" for kind in ("depth@100ms", "bookTicker", "trade")]
         client = await emulator.connect(venue, *subscribe(venue, streams))
         await client.enough(500)
-        body = (await emulator.get(f"{venue}/{path}/depth?symbol=ETHUSDT&limit=1000")).json()
+        body = (await emulator.get(f"{venue}/{path}/depth?symbol={symbol}&limit=1000")).json()
         messages = await _collect(client, ENOUGH)
     assert messages[0] == {"result": None, "id": "1"}
-    checker = BinanceChecker(futures=venue == "binance_usdm")
+    checker = BinanceChecker(futures=venue != "binance_spot")
     for message in messages[1:300]:
         checker.take(message["stream"], message["data"])
     checker.snapshot(body)

@@ -28,6 +28,7 @@ def oracle(venue: str) -> Oracle:
     makers: dict[str, Callable[[], Oracle]] = {
         "binance_spot": Binance,
         "binance_usdm": lambda: Binance(futures=True),
+        "binance_coinm": lambda: Binance(coin=True),
         "kraken": Kraken,
         "coinbase": Coinbase,
         "deribit": Deribit,

@@ -1,7 +1,8 @@
-"""Binance by hand, spot and USD-M.
+"""Binance by hand, spot, USD-M and COIN-M.
 
 https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md
 https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams
+https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams
 """
 
 from __future__ import annotations
@@ -141,11 +142,13 @@ class _Book:
 
 
 class Binance:
-    """Spot, or USD-M futures."""
+    """Spot, or USD-M futures, or (`coin`) COIN-M futures."""
 
-    def __init__(self, futures: bool = False) -> None:
-        self.futures = futures
-        if futures:
+    def __init__(self, futures: bool = False, coin: bool = False) -> None:
+        self.futures, self.coin = futures or coin, coin
+        if coin:
+            self.out = Published("BINANCE_COINM", 6, "1", "BINA")
+        elif futures:
             self.out = Published("BINANCE_USDM", 2, "0.001", "BINA")
         else:
             self.out = Published("BINANCE_SPOT", 1, "0.00001", "BINA")
@@ -191,6 +194,8 @@ class Binance:
 
     def _push(self, channel: str, data: dict[str, Any]) -> None:
         symbol, kind = channel.split("@")[:2]
+        if self._push_of_coin(channel, kind, data):
+            return
         if kind in ("depth5", "depth10", "depth20") and not self.futures:
             bids, asks = ([(Decimal(p), Decimal(q)) for p, q in data[name]] for name in ("bids", "asks"))
             self.out.top(channel, symbol.upper(), bids[:10], asks[:10], data["lastUpdateId"], None)
@@ -204,15 +209,7 @@ class Binance:
         elif kind.startswith("depth"):
             self._book(channel, data["s"]).event(data)
         elif kind == "bookTicker":
-            self.out.quote(
-                channel,
-                data["s"],
-                (Decimal(data["b"]), Decimal(data["B"])),
-                (Decimal(data["a"]), Decimal(data["A"])),
-                data["u"],
-                data["T"] * MS if "T" in data else data["E"] * MS if "E" in data else None,
-                data["E"] * MS if "E" in data else None,
-            )
+            self._top(channel, data)
         elif kind in ("trade", "aggTrade"):
             # Insurance fund, liquidation between users: not trades of the order book.
             if self.futures and kind == "trade" and data.get("X") in ("INSURANCE_FUND", "ADL", "NA"):
@@ -226,6 +223,32 @@ class Binance:
             self.out.trade(
                 channel, data["s"], Decimal(data["p"]), Decimal(data["q"]), side, number, data["T"] * MS, data["E"] * MS
             )
+
+    def _push_of_coin(self, channel: str, kind: str, data: Any) -> bool:
+        """What only COIN-M has, or has otherwise."""
+        if channel == "!markPrice@arr":
+            for entry in data:
+                self._mark(channel, entry)
+        elif self.coin and kind in ("depth5", "depth10", "depth20"):
+            bids, asks = ([(Decimal(p), Decimal(q)) for p, q in data[name]] for name in "ba")
+            self.out.top(channel, data["s"], bids[:10], asks[:10], data["u"], data["T"] * MS)
+        elif kind == "indexPrice":
+            price = self.out.price(self.out.instrument(data["i"]), Decimal(data["p"]))[0]
+            self.out.statistic(channel, data["i"], 20002, data["E"] * MS, price=price)
+        else:
+            return False
+        return True
+
+    def _top(self, channel: str, data: dict[str, Any]) -> None:
+        self.out.quote(
+            channel,
+            data["s"],
+            (Decimal(data["b"]), Decimal(data["B"])),
+            (Decimal(data["a"]), Decimal(data["A"])),
+            data["u"],
+            data["T"] * MS if "T" in data else data["E"] * MS if "E" in data else None,
+            data["E"] * MS if "E" in data else None,
+        )
 
     def _mark(self, channel: str, data: dict[str, Any]) -> None:
         instrument = self.out.instrument(data["s"])
@@ -254,6 +277,8 @@ class Binance:
             # A perpetual's is in the year 2100.
             facts["expiration"] = entry["deliveryDate"] * MS
             facts["activation"] = entry["onboardDate"] * MS
+        if self.coin:
+            facts |= {"unit": "CONTRACT", "multiplier": entry["contractSize"]}
         lot = _lot(Decimal(filters["LOT_SIZE"]["stepSize"]), Decimal(filters["LOT_SIZE"]["maxQty"]))
         shift = min(max(-int(tick.as_tuple().exponent) - 9, 0), 9)
         news = (instrument.known, instrument.lot, instrument.facts, instrument.defined) != (2, lot, facts, True)

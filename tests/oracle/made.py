@@ -11,6 +11,7 @@ START = 1_760_000_000_000_000_000
 URLS = {
     "binance_spot": "wss://stream.binance.com/stream",
     "binance_usdm": "wss://fstream.binance.com/public/stream",
+    "binance_coinm": "wss://dstream.binance.com/stream",
     "kraken": "wss://ws.kraken.com/v2",
     "coinbase": "wss://ws-feed.exchange.coinbase.com",
     "deribit": "wss://www.deribit.com/ws/api/v2",
@@ -173,6 +174,49 @@ def binance_usdm() -> list[object]:
         _depth(72, 73, [["9.5", "1"]], [], pu=71, T=MS + 4),
         ("https://fapi.binance.com/fapi/v1/depth?symbol=ABCUSDT&limit=1000", {**book, "lastUpdateId": 72}),
         _depth(74, 75, [["9.5", "0"]], [], pu=73, T=MS + 5),
+    ]
+
+
+def binance_coinm() -> list[object]:
+    """Contracts of a hundred dollars, a quarter's contract without funding, a partial depth that looks like an update."""
+    info = {
+        "symbols": [
+            {
+                "symbol": "ABCUSD_PERP",
+                "pair": "ABCUSD",
+                "contractType": "PERPETUAL",
+                "deliveryDate": 4_133_404_800_000,
+                "onboardDate": 1_597_042_800_000,
+                "contractSize": 100,
+                "baseAsset": "ABC",
+                "quoteAsset": "USD",
+                "marginAsset": "ABC",
+                "filters": _filters("0.1", "1", "1000000"),
+            }
+        ]
+    }
+    mark = {"e": "markPriceUpdate", "E": MS, "p": "10.11", "P": "10.1"}
+
+    def depth(first: int, last: int, previous: int, bids: list[list[str]], kind: str = "depth@100ms") -> object:
+        ids = {"U": first, "u": last, "pu": previous, "T": MS}
+        event = {"e": "depthUpdate", "E": MS + 1, "s": "ABCUSD_PERP", "ps": "ABCUSD", **ids, "b": bids, "a": []}
+        return {"stream": f"abcusd_perp@{kind}", "data": event}
+
+    book = {"lastUpdateId": 50, "E": MS, "T": MS - 1, "symbol": "ABCUSD_PERP", "pair": "ABCUSD"}
+    url = "https://dapi.binance.com/dapi/v1"
+    return [
+        (f"{url}/exchangeInfo", info),
+        depth(40, 50, 39, [["9.9", "1"]]),
+        depth(55, 57, 50, [["9.8", "4000000000"]]),
+        (f"{url}/depth?symbol=ABCUSD_PERP&limit=1000", {**book, "bids": [["10.0", "1"]], "asks": [["10.2", "2"]]}),
+        depth(58, 58, -1, [["10.0", "1"], ["9.8", "7"]], "depth20"),
+        depth(60, 61, 57, [["9.7", "1"]]),
+        {"stream": "!markPrice@arr", "data": [{**mark, "s": "ABCUSD_PERP", "r": "0.0001", "T": MS}]},
+        {"stream": "abcusd_perp@markPrice", "data": {**mark, "s": "ABCUSD_PERP", "r": "-0.0001", "T": MS}},
+        _stream("abcusd@indexPrice", e="indexPriceUpdate", E=MS, i="ABCUSD", p="10.05"),
+        depth(70, 71, 68, [["9.6", "1"]]),
+        (f"{url}/depth?symbol=ABCUSD_PERP&limit=1000", {**book, "lastUpdateId": 71, "bids": [], "asks": []}),
+        depth(74, 75, 71, [["9.5", "3"]]),
     ]
 
 
@@ -443,6 +487,7 @@ def deribit() -> list[object]:
 MADE: dict[str, Callable[[], list[object]]] = {
     "binance_spot": binance_spot,
     "binance_usdm": binance_usdm,
+    "binance_coinm": binance_coinm,
     "kraken": kraken,
     "coinbase": coinbase,
     "deribit": deribit,

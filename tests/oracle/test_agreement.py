@@ -16,6 +16,7 @@ RECORDINGS = (
     "binance_spot/ten_symbols_20210405",
     "binance_usdm/btcusdt_20240808",
     "binance_usdm/five_symbols_20210405",
+    "binance_coinm/btcusd_perp_20240808",
     "kraken/btcusd_v2_20260802",
     "kraken/btcusd_v2_resync_20260801",
     "coinbase/exchange_l3_0_20160312",

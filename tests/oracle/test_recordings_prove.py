@@ -26,6 +26,7 @@ ACCOUNTS = {
     "binance_spot/ten_symbols_20210405": (11_367, 5_882, 0, 10),
     "binance_usdm/btcusdt_20240808": (93_954, 6_550, 0, 1),
     "binance_usdm/five_symbols_20210405": (8_426, 4_969, 0, 5),
+    "binance_coinm/btcusd_perp_20240808": (48_270, 26_846, 0, 1),
     "kraken/btcusd_v2_20260802": (2_104, 0, 2_052, 1),
     "kraken/btcusd_v2_resync_20260801": (377, 0, 301, 1),
     "coinbase/exchange_l3_0_20160312": (2_377, 2_376, 0, 1),
@@ -35,7 +36,7 @@ ACCOUNTS = {
 
 @pytest.fixture(scope="module")
 def made(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Account, Path]]:
-    """Every recording of the five venues through `tapeline normalize`."""
+    """Every recording through `tapeline normalize`."""
     folder = tmp_path_factory.mktemp("made")
     found = {}
     for name in ACCOUNTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _BATCH, _CHANNEL, _PAYLOAD = 0x0A, 0x2A, 0x32
 _NAME = 0x0A
+_OF_CHANNEL, _OF_CONNECTION = 0x08, 0x18
 _WIRE_FIXED64, _WIRE_BYTES = 1, 2
 
 
@@ -35,6 +36,30 @@ class ChannelReader:
                 _, place = _varint(response, place + 1)
         return found
 
+    def by_connection(self, response: bytes) -> dict[int, set[str]]:
+        """The ids of the channels that have payloads in a batch, by connection: dearer, since every payload is looked at."""
+        found: dict[int, set[str]] = {}
+        if not response or response[0] != _BATCH:
+            return found
+        channels: list[str] = []
+        _, place = _varint(response, 1)
+        end = len(response)
+        while place < end:
+            tag = response[place]
+            if tag & 7 == _WIRE_FIXED64:
+                place += 9
+            elif tag & 7 == _WIRE_BYTES:
+                length, start = _varint(response, place + 1)
+                place = start + length
+                if tag == _CHANNEL:
+                    channels.append(self._name(response[start:place]))
+                elif tag == _PAYLOAD:
+                    channel, connection = _carried(response, start, place)
+                    found.setdefault(connection, set()).add(channels[channel])
+            else:
+                _, place = _varint(response, place + 1)
+        return found
+
     def _name(self, entry: bytes) -> str:
         name = self._names.get(entry)
         if name is None:
@@ -44,6 +69,24 @@ class ChannelReader:
                 text = entry[start : start + length]
             name = self._names[entry] = text.decode()
         return name
+
+
+def _carried(data: bytes, place: int, end: int) -> tuple[int, int]:
+    """A payload's channel (by index) and connection, which stand before its bytes."""
+    channel = connection = 0
+    while place < end:
+        tag = data[place]
+        if tag & 7 == _WIRE_FIXED64:
+            place += 9
+        elif tag & 7 == _WIRE_BYTES:
+            break
+        else:
+            value, place = _varint(data, place + 1)
+            if tag == _OF_CHANNEL:
+                channel = value
+            elif tag == _OF_CONNECTION:
+                connection = value
+    return channel, connection
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
+import msgspec
 from tapeline_kernel import Router
 
 from session_manager.addresses import Addresses
@@ -15,21 +17,27 @@ from session_manager.intake import Intake
 from session_manager.rest_client import RestClient
 from session_manager.ring import Batch, Ring
 from session_manager.session.actions import (
+    SESSION_CHANNEL,
     UNKNOWN_CHANNEL,
     Action,
     Close,
     Connect,
     Emit,
     Fetch,
+    Forget,
+    Learn,
     Ping,
     Report,
     Send,
+    Sign,
 )
 from session_manager.session.plan import plan
 from session_manager.session.subscriptions import Status
 from session_manager.session.venue import VenueSession
+from session_manager.signing import Signing, sign
 from session_manager.transport import Transport, transport
-from tapeline.errors import HandshakeError
+from tapeline.errors import HandshakeError, TapelineError
+from tapeline.schemas import Schema
 from tapeline.spec.encode import encode
 from tapeline.spec.session import Session
 from tapeline.spec.subscribe import routing
@@ -65,7 +73,7 @@ class Provider:
         self.running = running
         self.ring = Ring(running.epoch, running.ring_bytes)
         self.router = Router(encode(routing(session, channels)), running.provider, running.instance, running.epoch)
-        self.session = VenueSession(session, plan(session, channels), random.Random(running.epoch))
+        self.session = VenueSession(session, plan(session, channels), random.Random(running.epoch), self.router.cursor)
         self.payloads = self.bytes = self.control_frames = self.unknown_frames = 0
         self._addresses = Addresses(running.endpoint_base, running.venue)
         self._rest = RestClient(self._addresses.of, direct=running.endpoint_base is not None)
@@ -105,6 +113,14 @@ class Provider:
         self._take()
         self.ring.close()
 
+    def reconcile(self, channels: list[str]) -> None:
+        """Brings what is subscribed to these channels, without touching what stays.
+
+        Raises UsageError, and changes nothing, where the venue's limits leave no room for them.
+        """
+        actions = self.session.reconcile(self._loop.time(), channels)
+        self._do(actions)
+
     def request_resync(self, channel: str, reason: str) -> bool:
         """Whether a fresh book of the channel will come."""
         accepted, actions = self.session.request_resync(self._loop.time(), channel, reason)
@@ -137,9 +153,24 @@ class Provider:
         self._do(self.session.connected(self._loop.time(), connection))
 
     def on_closed(self, connection: int, code: int, reason: str) -> None:
-        """The connection has ended, or could not be made."""
+        """The connection has ended."""
+        self._ended(connection, code, reason, 0.0)
+
+    def _ended(self, connection: int, code: int, reason: str, retry_after: float) -> None:
         self._transports.pop(connection, None)
-        self._do(self.session.closed(self._loop.time(), connection, code, reason))
+        # What came before the end is routed and understood by then.
+        self._sweep(self._loop.time())
+        self._do(self.session.closed(self._loop.time(), connection, code, reason, retry_after))
+        self.router.forget(connection)
+
+    def on_hole(self, connection: int, reason: str) -> None:
+        """Messages of the connection came late or never: its books are doubtful, and asked for anew."""
+        for state in ("down", "up"):
+            payload = msgspec.json.encode({"event": state, "connection": connection, "reason": reason})
+            self.router.inject(SESSION_CHANNEL, Schema.STATUS.value, self._intake.stamp(), connection, payload)
+        line = next((line for line in self.session.lines if line.connection == connection), None)
+        for channel in list(line.subscriptions.states) if line is not None else []:
+            self.request_resync(channel, "hole")
 
     def on_heartbeat(self, connection: int, pong: bool) -> None:
         """A ping or pong of the carrier's own came."""
@@ -166,7 +197,12 @@ class Provider:
             self._take()
 
     def _control(self, now: float, connection: int, frame: bytes) -> None:
-        known, actions = self.session.frame(now, connection, frame)
+        try:
+            decoded = self.router.decode(frame)
+        except ValueError as error:
+            count("undecodable_frames", provider=self.running.provider, reason=str(error))
+            decoded = frame
+        known, actions = self.session.frame(now, connection, decoded, frame)
         if known:
             self.control_frames += 1
         else:
@@ -205,6 +241,10 @@ class Provider:
         self._note_seen(now, data)
 
     def _note_seen(self, now: float, data: bytes) -> None:
+        if self.session.overlapping:
+            for connection, channels in self._reader.by_connection(data).items():
+                self._do(self.session.seen(now, channels, connection))
+            return
         self._seen.update(self._reader.channels(data))
         if self._watching or now >= self._next_sweep:
             self._sweep(now)
@@ -240,12 +280,22 @@ class Provider:
             case Ping(connection) if (carrier := self._transports.get(connection)) is not None:
                 carrier.ping()
             case Connect():
+                self.router.connected(action.connection, action.endpoint)
                 made = transport(self._endpoints[action.endpoint], action.connection, self._intake, self)
                 self._transports[action.connection] = made
                 self._spawn(self._connect(action, made))
-            case Close(connection, _):
-                if (closing := self._transports.pop(connection, None)) is not None:
+            case Close():
+                if (closing := self._transports.pop(action.connection, None)) is not None:
                     closing.close()
+                    # After what the same read still holds.
+                    self._loop.call_soon(self.router.forget, action.connection)
+            case Learn(connection, key, channel):
+                self.router.learn(connection, key, channel)
+            case Forget(connection, key):
+                self.router.forget(connection, key or None)
+            case Sign():
+                # After the actions that it came with.
+                self._loop.call_soon(self._sign, action)
             case Fetch():
                 self._spawn(self._fetch(action))
             case Report(name, level, fields):
@@ -262,7 +312,19 @@ class Provider:
             await made.connect(self._addresses.of(action.url), action)
         except (OSError, TimeoutError, HandshakeError) as error:
             if self._transports.get(action.connection) is made:
-                self.on_closed(action.connection, 0, f"{type(error).__name__} {error}".strip())
+                wait = error.retry_after if isinstance(error, HandshakeError) else 0.0
+                self._ended(action.connection, 0, f"{type(error).__name__} {error}".strip(), wait)
+
+    def _sign(self, action: Sign) -> None:
+        now = self._loop.time()
+        fix, emulated = self._endpoints[action.endpoint].fix, self.running.endpoint_base is not None
+        signing = Signing(self.running.venue, action.endpoint, action.nonce, time.time_ns(), fix, emulated)
+        try:
+            variables = sign(action.signer, signing)
+        except TapelineError as error:
+            self._do(self.session.unsigned(now, action.connection, str(error)))
+        else:
+            self._do(self.session.signed(now, action.connection, variables))
 
     async def _fetch(self, action: Fetch) -> None:
         answer = await self._rest.fetch(action)

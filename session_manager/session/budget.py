@@ -8,11 +8,15 @@ from collections.abc import Sequence
 
 from tapeline.spec.session import Budget, Reconnect
 
+_SHORT = 2.0
+"""A heartbeat that waits for no longer than this many seconds is still in time."""
+
 
 class Allowance:
-    """Budgets that must all be kept; time is passed in, in seconds."""
+    """Budgets that must all be kept; time is passed in, in seconds. With `reserve` a part is for what is urgent."""
 
-    def __init__(self, budgets: Sequence[Budget]) -> None:
+    def __init__(self, budgets: Sequence[Budget], reserve: bool = False) -> None:
+        self._reserve = reserve
         self._budgets = tuple(budgets)
         self._spent: tuple[deque[tuple[float, int]], ...] = tuple(deque() for _ in self._budgets)
         self._held_until = 0.0
@@ -21,15 +25,22 @@ class Allowance:
         """Nothing is allowed before then (a venue has said so)."""
         self._held_until = max(self._held_until, until)
 
-    def when(self, now: float, units: int = 1) -> float:
-        """The earliest time at which so many units may be spent; `now` or later."""
+    def when(self, now: float, units: int = 1, urgent: bool = False) -> float:
+        """The earliest time at which so many units may be spent; `now` or later.
+
+        What is `urgent` does not wait for long windows, of which a tenth is left to it.
+        """
         earliest = max(now, self._held_until)
         for budget, spent in zip(self._budgets, self._spent, strict=True):
             while spent and spent[0][0] <= now - budget.window:
                 spent.popleft()
-            free = budget.units - sum(used for _, used in spent)
+            long = budget.window > _SHORT
+            if long and urgent:
+                continue
+            most = budget.units - (budget.units // 10 if long and self._reserve else 0)
+            free = most - sum(used for _, used in spent)
             for at, used in spent:
-                if free >= min(units, budget.units):
+                if free >= min(units, most):
                     break
                 free += used
                 earliest = max(earliest, at + budget.window)

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 import msgspec
 
-from session_manager.session.actions import SESSION_CHANNEL, Action, Close, Connect, Emit, Ping, Report, Send
+from session_manager.session.actions import SESSION_CHANNEL, Action, Close, Emit, Ping, Report, Send
+from session_manager.session.asked import SocketRequests
+from session_manager.session.attempt import Attempt
 from session_manager.session.budget import Allowance, Backoff
+from session_manager.session.desk import Desk
 from session_manager.session.outbox import Letter, Outbox
 from session_manager.session.plan import Shard
-from session_manager.session.pulse import Pulse
+from session_manager.session.pulse import Pulse, number
 from session_manager.session.subscriptions import Listener, Subscriptions
 from tapeline.schemas import Schema
-from tapeline.spec.session import Carrier, CloseAction, ErrorRule, Scope, Session, Severity
+from tapeline.spec.session import Batch, Carrier, CloseAction, ErrorRule, Request, Scope, Session, Severity
+from tapeline.spec.subscribe import Channel
 from tapeline.spec.template import Json, at, decode, fits, names, number_of, render, text_of
 from tapeline.telemetry import Level
 
 _NEVER = float("inf")
 _STALE_CHECK = 1.0
 _FAREWELL = 1.0
+_PREPARING = 60.0
+"""What comes before a connection may take so long, with what its own requests wait for the budget."""
 
 
 class Stage(Enum):
     """How far a connection is."""
 
     WAITING = "waiting"
+    PREPARING = "preparing"
     CONNECTING = "connecting"
     GATE = "gate"
     OPENING = "opening"
@@ -45,18 +53,25 @@ class Shared:
     connections: Iterator[int]
     attempts: Allowance
     backoff: Callable[[], Backoff]
+    desk: Desk
+    listener: Listener
+    chance: random.Random
 
 
 class Line:
     """One shard's connection; every event may append to the shared actions."""
 
-    def __init__(self, shared: Shared, shard: Shard, listener: Listener) -> None:
+    def __init__(self, shared: Shared, shard: Shard) -> None:
         self.shard = shard
         self.stage = Stage.WAITING
         self.connection = -1
         self.opened = 0.0
         self.retiring = False
         """The venue or its age asks for a successor."""
+        self.succeeded = False
+        """It has a successor: once lost it is not made anew."""
+        self.paused = False
+        """The venue is in maintenance: silence is normal."""
         self.fatal = False
         self.reconnects = 0
         self._shared = shared
@@ -65,9 +80,13 @@ class Line:
         self._backoff = shared.backoff()
         self._outbox = Outbox(shared.session.pacing)
         self._pulse = Pulse(shared.session, self._next_number)
-        self.subscriptions = Subscriptions(
-            shared.session, shard.channels, self._outbox, self._next_number, listener, self._out.append
+        self._attempt = Attempt(
+            shared.session, shard.endpoint, shared.desk, shared.out, shared.chance, self._dialled, self._unprepared
         )
+        self.subscriptions = Subscriptions(
+            shared.session, shard.channels.values(), self._outbox, self._next_number, shared.listener, self._out
+        )
+        self._requests = SocketRequests(shared.session, self._next_number)
         self._number = 0
         self._plain: set[int] = set()
         self._deadline = 0.0
@@ -75,11 +94,21 @@ class Line:
         self._opening = 0
         self._expecting = False
         self._next_stale = _NEVER
+        self.live_since = _NEVER
 
     @property
     def up(self) -> bool:
         """Whether there is a connection."""
         return self.stage in (Stage.GATE, Stage.OPENING, Stage.LIVE, Stage.LEAVING)
+
+    def signed(self, now: float, variables: dict[str, str]) -> None:
+        """The signer has given its variables."""
+        if self.stage is Stage.PREPARING:
+            self._attempt.signed(now, variables)
+
+    def unsigned(self, now: float, reason: str) -> None:
+        """The signer could not."""
+        self._unprepared(now, f"not signed: {reason}", 0.0)
 
     def connected(self, now: float) -> None:
         """The connection stands."""
@@ -89,7 +118,8 @@ class Line:
         self._gate_open, self._opening, self._expecting = not gate.wait, 0, False
         self._deadline = now + gate.timeout if gate.wait else _NEVER
         self._backoff.connected(now)
-        self._pulse.connected(now)
+        self._pulse.connected(now, self._attempt.variables)
+        self.subscriptions.connection = self.connection
         self._tell("up", "")
         self._advance(now)
 
@@ -101,8 +131,8 @@ class Line:
         """A protocol pong came."""
         self._pulse.protocol_pong()
 
-    def frame(self, now: float, payload: bytes) -> bool:
-        """A frame that is no data; whether it is known."""
+    def frame(self, now: float, payload: bytes, raw: bytes) -> bool:
+        """A frame that is no data, decoded and as it came; whether it is known."""
         try:
             value: Json = decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -113,16 +143,23 @@ class Line:
                 self._rule(now, rule, value)
                 return True
         if (answer := self._pulse.reply(value)) is not None:
-            self._outbox.put(Letter(answer), first=True)
+            self._outbox.put(Letter(answer), urgent=True)
             self._pump(now)
             return True
-        return self._pulse.pong(value) or self._progress(now, value)
+        if self._pulse.pong(value):
+            return True
+        if (asked := self._requests.answered(value, self.subscriptions.keys)) is not None:
+            failed = any(fits(value, (condition,)) for condition in asked.request.failed)
+            self._shared.desk.told(now, asked.key, failed, raw)
+            return True
+        return self._progress(now, value)
 
-    def closed(self, now: float, code: int, reason: str) -> None:
-        """The connection has ended, or could not be made (`code` 0)."""
+    def closed(self, now: float, code: int, reason: str, retry_after: float = 0.0) -> None:
+        """The connection has ended, or could not be made (`code` 0); `retry_after` (s) is what the venue asked for."""
         rule = next((rule for rule in self._session.closes if code in rule.codes), None)
         action = rule.action if rule else CloseAction.BACK_OFF
         wait = {CloseAction.NOW: 0.0, CloseAction.WAIT: rule.wait if rule else 0.0}.get(action)
+        self._hold(now, retry_after)
         self._lost(now, f"closed {code} {reason}".strip(), wait)
         if action is CloseAction.FATAL:
             self.stage, self.fatal = Stage.STOPPED, True
@@ -136,13 +173,37 @@ class Line:
     def seen(self, now: float, channel: str) -> None:
         """Data of a channel came over this connection."""
         self.subscriptions.seen(now, channel)
-        self._pump(now)
+        if len(self._outbox):
+            self._pump(now)
 
     def renew(self, now: float, channel: str) -> bool:
         """Subscribes a channel anew; False where that is not possible now."""
         done = self.stage is Stage.LIVE and self.subscriptions.renew(channel)
         self._pump(now)
         return done
+
+    def change(self, now: float, added: Iterable[Channel], dropped: Iterable[str]) -> None:
+        """Takes channels on and gives others up, without touching the rest."""
+        if self._session.subscription.batch is Batch.URL and self.stage is not Stage.WAITING:
+            # The set stands in the address: a successor is made for the new one.
+            self.retiring = True
+            return
+        self.subscriptions.drop(dropped)
+        self.subscriptions.add(now, added, self.stage is Stage.LIVE)
+        self._pump(now)
+
+    def request(self, now: float, key: int, request: Request, channel: str, pieces: dict[str, str]) -> bool:
+        """Sends a request over the socket; False where it cannot now."""
+        if self.stage is not Stage.LIVE or not self._requests.room:
+            return False
+        learned = self.subscriptions.states[channel].key if channel in self.subscriptions.states else ""
+        self._outbox.put(Letter(self._requests.message(key, request, channel, {**pieces, "key": learned})))
+        self._pump(now)
+        return True
+
+    def drop_request(self, key: int) -> None:
+        """Waits for a request's answer no more."""
+        self._requests.drop(key)
 
     def stop(self, now: float) -> None:
         """Unsubscribes and closes."""
@@ -152,13 +213,15 @@ class Line:
         elif self.stage not in (Stage.LEAVING, Stage.STOPPED):
             self.end(now, "stopped")
 
-    def end(self, now: float, reason: str) -> None:
-        """Closes for good."""
-        if self.stage is not Stage.WAITING:
+    def end(self, now: float, reason: str, told: bool = True) -> None:
+        """Closes for good; with `told` the stream hears that the connection is down."""
+        if self.stage is Stage.PREPARING:
+            self._attempt.cancel()
+        elif self.stage not in (Stage.WAITING, Stage.STOPPED):
             self._out.append(Close(self.connection, reason))
-            if self.up:
+            if self.up and told:
                 self._tell("down", reason)
-            self.subscriptions.reset(now)
+        self._clear(now)
         self.stage = Stage.STOPPED
 
     def tick(self, now: float) -> None:
@@ -168,6 +231,10 @@ class Line:
                 return
             case Stage.WAITING:
                 self._try(now)
+                return
+            case Stage.PREPARING if self._deadline <= now:
+                self._attempt.cancel()
+                self._unprepared(now, "prepare timeout", 0.0)
                 return
             case Stage.CONNECTING if self._deadline <= now:
                 self.drop(now, "connect timeout")
@@ -200,17 +267,28 @@ class Line:
         if self._deadline > now or self._shared.attempts.when(now) > now:
             return
         self._shared.attempts.spend(now)
-        self.stage = Stage.CONNECTING
+        self.stage, self._deadline = Stage.PREPARING, now + _PREPARING
         self.connection = next(self._shared.connections)
-        timeout = self._session.pacing.attempt_timeout
-        self._deadline = now + timeout + 1.0
         endpoint = self.shard.endpoint
         urls = (endpoint.url, *endpoint.alternatives)
         url = urls[self._backoff.failures % len(urls)]
-        self._out.append(Connect(self.connection, endpoint.name, url, endpoint.headers, timeout))
+        self._attempt.begin(now, self.connection, url, [state.known for state in self.subscriptions.states.values()])
+
+    def _dialled(self, now: float) -> None:
+        self.stage = Stage.CONNECTING
+        self._deadline = now + self._session.pacing.attempt_timeout + 1.0
+
+    def _unprepared(self, now: float, reason: str, retry_after: float) -> None:
+        if self.stage is Stage.PREPARING:
+            self._hold(now, retry_after)
+            self._lost(now, reason, None)
+
+    def _hold(self, now: float, retry_after: float) -> None:
+        if retry_after > 0:
+            self._shared.attempts.hold(now + retry_after)
 
     def _watch(self, now: float) -> None:
-        dead = self._pulse.dead(now)
+        dead = "" if self.paused else self._pulse.dead(now)
         overdue = self.subscriptions.overdue(now)
         if (
             self.stage in (Stage.GATE, Stage.OPENING)
@@ -229,8 +307,7 @@ class Line:
             if ping.carrier is Carrier.PROTOCOL:
                 self._out.append(Ping(self.connection))
             else:
-                pieces = {"id": str(self._next_number())} if "id" in names(ping.message) else {}
-                self._outbox.put(Letter(render(ping.message, pieces)))
+                self._outbox.put(Letter(self._spelled(ping.message)), urgent=True)
         if self.stage is Stage.LIVE:
             self.subscriptions.tick(now)
             self._check_stale(now)
@@ -247,13 +324,13 @@ class Line:
             self.stage, self._deadline = Stage.OPENING, _NEVER
         while self.stage is Stage.OPENING and not self._expecting:
             if self._opening == len(endpoint.openings):
-                self.stage, self._deadline, self._next_stale = Stage.LIVE, _NEVER, now + _STALE_CHECK
+                self.stage, self._deadline = Stage.LIVE, _NEVER
+                self.live_since, self._next_stale = now, now + _STALE_CHECK
                 self.subscriptions.ask(now)
                 break
             opening = endpoint.openings[self._opening]
             self._opening += 1
-            pieces = {"id": str(self._next_number())} if "id" in names(opening.message) else {}
-            self._outbox.put(Letter(render(opening.message, pieces)))
+            self._outbox.put(Letter(self._spelled(opening.message)))
             self._expecting = bool(opening.expect)
             self._deadline = now + opening.timeout if opening.expect else _NEVER
         self._pump(now)
@@ -281,27 +358,54 @@ class Line:
 
     def _rule(self, now: float, rule: ErrorRule, value: Json) -> None:
         reason = text_of(at(value, rule.reason)) if rule.reason else rule.name
+        said: dict[str, object] = {"rule": rule.name, "reason": reason, "connection": self.connection}
         match rule.severity:
             case Severity.RECONNECT:
                 self.drop(now, reason, rule.wait or None)
             case Severity.ROTATE:
                 self.retiring = True
-                self._out.append(Report("venue_notice", Level.INFO, {"rule": rule.name, "reason": reason}))
+                self._out.append(Report("venue_notice", Level.INFO, said))
+            case Severity.PAUSE:
+                self.paused = True
+                self._out.append(Report("venue_paused", Level.WARNING, said))
+            case Severity.RESUME:
+                self._out.append(Report("venue_resumed", Level.INFO, said))
+                self._resume(now)
             case Severity.FATAL:
-                self._out.append(Report("venue_fatal", Level.ERROR, {"rule": rule.name, "reason": reason}))
+                self._out.append(Report("venue_fatal", Level.ERROR, said))
                 self.end(now, reason)
                 self.fatal = True
             case Severity.IGNORE:
                 if rule.reason:
-                    self._out.append(Report("venue_error", Level.WARNING, {"rule": rule.name, "reason": reason}))
+                    self._out.append(Report("venue_error", Level.WARNING, said))
             case _ if rule.scope is Scope.CONNECTION:
-                self._out.append(Report("venue_error", Level.WARNING, {"rule": rule.name, "reason": reason}))
+                self._out.append(Report("venue_error", Level.WARNING, said))
             case _:
-                self.subscriptions.error(now, rule, value)
+                self._concerned(now, rule, value, reason, said)
                 self._pump(now)
 
+    def _concerned(self, now: float, rule: ErrorRule, value: Json, reason: str, said: dict[str, object]) -> None:
+        if self.subscriptions.error(now, rule, value):
+            return
+        asked = self._requests.refused(rule, value, self.subscriptions.keys)
+        if asked is None:
+            self._out.append(Report("venue_error", Level.WARNING, said))
+        else:
+            self._shared.desk.told(now, asked.key, True, b"", reason)
+
+    def _resume(self, now: float) -> None:
+        self.paused = False
+        self._pulse.heard(now)
+        if self._session.subscription.batch is Batch.URL:
+            self.drop(now, "resumed", 0.0)
+        elif self.stage is Stage.LIVE:
+            for channel in list(self.subscriptions.states):
+                self.subscriptions.renew(channel)
+            self.subscriptions.ask(now)
+            self._pump(now)
+
     def _check_stale(self, now: float) -> None:
-        if self._next_stale > now:
+        if self._next_stale > now or self.paused:
             return
         self._next_stale = now + _STALE_CHECK
         channels, all_of_them = self.subscriptions.stale(now)
@@ -325,14 +429,10 @@ class Line:
 
     def _lost(self, now: float, reason: str, wait: float | None) -> None:
         was_up = self.up
-        self.stage = Stage.WAITING
+        self.stage = Stage.STOPPED if self.succeeded else Stage.WAITING
         self._deadline = now + (self._backoff.next(now) if wait is None else wait)
-        self._next_stale = _NEVER
-        self.retiring = False
         self.reconnects += 1
-        self._outbox.clear()
-        self._plain.clear()
-        self.subscriptions.reset(now)
+        self._clear(now)
         if was_up:
             self._tell("down", reason)
         fields: dict[str, object] = {"connection": self.connection, "reason": reason}
@@ -344,12 +444,29 @@ class Line:
             )
         )
 
+    def _clear(self, now: float) -> None:
+        """Forgets what belonged to the connection."""
+        self._next_stale = self.live_since = _NEVER
+        self.retiring = self.paused = False
+        self._outbox.clear()
+        self._plain.clear()
+        self.subscriptions.reset(now, self.shard.channels)
+        self._shared.desk.returned(now, self._requests.reset())
+
     def _left(self) -> bool:
         return not len(self._outbox) and self.subscriptions.answered
 
     def _retire_at(self) -> float:
+        """When a successor is due: in time before the connection's age, or its token's, ends."""
         life = self._session.lifetime
-        return self.opened + max(life.max_age - life.overlap, life.max_age / 2) if life.max_age else _NEVER
+        prepare = self.shard.endpoint.prepare
+        told = number(self._attempt.variables.get(prepare.lifetime, "")) if prepare is not None else 0.0
+        ends = [(self.opened, life.max_age), (self._attempt.prepared, told)]
+        return min((since + max(age - life.overlap, age / 2) for since, age in ends if age), default=_NEVER)
+
+    def _spelled(self, message: str) -> str:
+        own = {"id": str(self._next_number())} if "id" in names(message) else {}
+        return render(message, {**self._attempt.variables, **own})
 
     def _next_number(self) -> int:
         self._number += 1

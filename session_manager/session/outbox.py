@@ -19,34 +19,38 @@ class Letter:
 
 
 class Outbox:
-    """Messages in order; answers to the venue's pings go first."""
+    """Messages in order; heartbeats go first."""
 
     def __init__(self, pacing: Pacing) -> None:
-        self._allowance = Allowance(pacing.messages)
+        self._allowance = Allowance(pacing.messages, reserve=True)
+        self._heartbeats: deque[Letter] = deque()
         self._letters: deque[Letter] = deque()
 
-    def put(self, letter: Letter, first: bool = False) -> None:
-        """Queues a message, before all others with `first`."""
-        if first:
-            self._letters.appendleft(letter)
-        else:
-            self._letters.append(letter)
+    def put(self, letter: Letter, urgent: bool = False) -> None:
+        """Queues a message, before all that are not with `urgent`."""
+        (self._heartbeats if urgent else self._letters).append(letter)
 
     def take(self, now: float) -> list[Letter]:
         """What may be sent now; it counts as sent."""
         taken: list[Letter] = []
-        while self._letters and self._allowance.when(now) <= now:
-            self._allowance.spend(now)
-            taken.append(self._letters.popleft())
+        for letters in (self._heartbeats, self._letters):
+            while letters and self._allowance.when(now, urgent=letters is self._heartbeats) <= now:
+                self._allowance.spend(now)
+                taken.append(letters.popleft())
+            if letters:
+                break
         return taken
 
     def deadline(self, now: float) -> float:
         """When the next one may be sent."""
+        if self._heartbeats:
+            return self._allowance.when(now, urgent=True)
         return self._allowance.when(now) if self._letters else float("inf")
 
     def clear(self) -> None:
         """Forgets what was not sent."""
+        self._heartbeats.clear()
         self._letters.clear()
 
     def __len__(self) -> int:
-        return len(self._letters)
+        return len(self._heartbeats) + len(self._letters)

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from tapeline.spec.session import Carrier, ClientPing, ServerPing, Session, Trigger
 from tapeline.spec.template import Json, at, fits, names, render, text_of
 
 _NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class _Beat:
+    """One of the client's pings on this connection, with the times that hold for it."""
+
+    ping: ClientPing
+    every: float
+    timeout: float
+    next: float
+    awaited: float = _NEVER
 
 
 class Pulse:
@@ -17,36 +29,40 @@ class Pulse:
         self._session = session
         self._number = number
         self._heard = 0.0
-        self._next: list[float] = []
-        self._awaited: list[float] = []
+        self._beats: list[_Beat] = []
+        self._variables: Mapping[str, str] = {}
         beats = [ping.every for ping in session.server_pings if ping.every]
         self._silence = session.lifetime.silence or (2 * min(beats) if beats else _NEVER)
 
-    def connected(self, now: float) -> None:
-        """The connection stands."""
+    def connected(self, now: float, variables: Mapping[str, str]) -> None:
+        """The connection stands; `variables` may say how often it is to be pinged."""
         self._heard = now
-        self._next = [now + ping.every for ping in self._session.client_pings]
-        self._awaited = [_NEVER for _ in self._session.client_pings]
+        self._variables = variables
+        self._beats = []
+        for ping in self._session.client_pings:
+            every = _told(variables, ping.variable, ping.unit, ping.every)
+            timeout = _told(variables, ping.timeout_variable, ping.unit, ping.timeout)
+            self._beats.append(_Beat(ping, every, timeout, now + every))
 
     def heard(self, now: float) -> None:
         """Something came, of whatever kind."""
         self._heard = now
-        for place, ping in enumerate(self._session.client_pings):
-            if not ping.pong and ping.carrier is not Carrier.PROTOCOL:
-                self._awaited[place] = _NEVER
+        for beat in self._beats:
+            if not beat.ping.pong and beat.ping.carrier is not Carrier.PROTOCOL:
+                beat.awaited = _NEVER
 
     def protocol_pong(self) -> None:
         """A protocol pong came."""
-        for place, ping in enumerate(self._session.client_pings):
-            if ping.carrier is Carrier.PROTOCOL:
-                self._awaited[place] = _NEVER
+        for beat in self._beats:
+            if beat.ping.carrier is Carrier.PROTOCOL:
+                beat.awaited = _NEVER
 
     def pong(self, value: Json) -> bool:
         """Whether a frame answers one of our pings."""
         found = False
-        for place, ping in enumerate(self._session.client_pings):
-            if ping.pong and fits(value, ping.pong):
-                self._awaited[place] = _NEVER
+        for beat in self._beats:
+            if beat.ping.pong and fits(value, beat.ping.pong):
+                beat.awaited = _NEVER
                 found = True
         return found
 
@@ -60,32 +76,45 @@ class Pulse:
     def due(self, now: float) -> list[ClientPing]:
         """The pings to be sent now; they count as sent."""
         due = []
-        for place, ping in enumerate(self._session.client_pings):
-            if self._awaited[place] == _NEVER and self._when(place, ping) <= now:
-                self._next[place] = now + ping.every
-                self._awaited[place] = now + ping.timeout
-                due.append(ping)
+        for beat in self._beats:
+            if beat.awaited == _NEVER and self._when(beat) <= now:
+                beat.next = now + beat.every
+                beat.awaited = now + beat.timeout
+                due.append(beat.ping)
         return due
 
     def dead(self, now: float) -> str:
         """Why the connection counts as dead; empty where it does not."""
-        if any(until <= now for until in self._awaited):
+        if any(beat.awaited <= now for beat in self._beats):
             return "pong timeout"
         return "silent" if self._heard + self._silence <= now else ""
 
     def deadline(self) -> float:
         """When `due` or `dead` may change."""
-        pings = [
-            self._when(place, ping) if self._awaited[place] == _NEVER else self._awaited[place]
-            for place, ping in enumerate(self._session.client_pings)
-        ]
+        pings = [self._when(beat) if beat.awaited == _NEVER else beat.awaited for beat in self._beats]
         return min([*pings, self._heard + self._silence])
 
-    def _when(self, place: int, ping: ClientPing) -> float:
-        if ping.trigger is Trigger.SILENCE:
-            return max(self._heard + ping.every, self._next[place] - ping.every + 1.0)
-        return self._next[place]
+    def _when(self, beat: _Beat) -> float:
+        if beat.ping.trigger is Trigger.SILENCE:
+            return max(self._heard + beat.every, beat.next - beat.every + 1.0)
+        return beat.next
 
     def _reply(self, ping: ServerPing, value: Json) -> str:
-        echoed = {name: text_of(at(value, name[1:])) for name in names(ping.reply) if name.startswith("=")}
-        return render(ping.reply, {**echoed, "id": str(self._number()) if "id" in names(ping.reply) else ""})
+        asked = names(ping.reply)
+        echoed = {name: text_of(at(value, name[1:])) for name in asked if name.startswith("=")}
+        number = {"id": str(self._number())} if "id" in asked else {}
+        return render(ping.reply, {**self._variables, **echoed, **number})
+
+
+def _told(variables: Mapping[str, str], name: str, unit: float, otherwise: float) -> float:
+    """What a variable says in seconds; `otherwise` where there is none, or none that makes sense."""
+    return number(variables.get(name, "")) * unit or otherwise
+
+
+def number(text: str) -> float:
+    """A positive number as a venue writes it; 0 for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if 0.0 < value < _NEVER else 0.0

@@ -1,4 +1,4 @@
-"""Refuses a session half that is wrong in itself, or that asks for what the session logic does not do yet."""
+"""Refuses a session half that is wrong in itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tapeline.spec.session import (
     AckBy,
     Batch,
     Carrier,
+    Family,
     Resync,
     Scope,
     Session,
-    Severity,
 )
 from tapeline.spec.template import names
 
@@ -21,23 +21,9 @@ _ALWAYS = {"channel", "family"}
 
 def validate(venue: str, session: Session) -> None:
     """Raises SpecIncompleteError naming every fault of a session half."""
-    faults = [*_unsupported(session), *_inconsistent(session), *_templates(session)]
+    faults = [*_inconsistent(session), *_templates(session), *_requests(session), *_endpoints(session)]
     if faults:
         raise SpecIncompleteError(f"session half of {venue}: " + "; ".join(faults))
-
-
-def _unsupported(session: Session) -> Iterator[str]:
-    batch = session.subscription.batch
-    if batch not in (Batch.MANY, Batch.ONE):
-        yield f"batch {batch.value!r} is not implemented"
-    for endpoint in session.endpoints:
-        if endpoint.prepare is not None or endpoint.signer:
-            yield f"endpoint {endpoint.name}: a prepare step or a signer is not implemented"
-    if any(ping.variable for ping in session.client_pings):
-        yield "a client ping at a handshake's interval is not implemented"
-    for rule in session.rules:
-        if rule.severity in (Severity.PAUSE, Severity.RESUME):
-            yield f"rule {rule.name}: severity {rule.severity.value!r} is not implemented"
 
 
 def _inconsistent(session: Session) -> Iterator[str]:
@@ -59,6 +45,7 @@ def _inconsistent(session: Session) -> Iterator[str]:
 
 def _families(session: Session) -> Iterator[str]:
     endpoints = {endpoint.name for endpoint in session.endpoints}
+    placeless = {endpoint.name for endpoint in session.endpoints if not endpoint.url}
     requests = {request.name for request in session.requests}
     families = {family.name for family in session.families}
     if len(families) != len(session.families):
@@ -68,6 +55,12 @@ def _families(session: Session) -> Iterator[str]:
             yield f"family {family.name}: no endpoint {family.endpoint!r}"
         if (family.resync is Resync.REQUEST) != bool(family.snapshot) or family.snapshot not in requests | {""}:
             yield f"family {family.name}: resync by request and snapshot {family.snapshot!r} do not go together"
+        if family.poll is not None and family.poll.request not in requests:
+            yield f"family {family.name}: polls by the unknown request {family.poll.request!r}"
+        if family.backfill and family.backfill not in requests:
+            yield f"family {family.name}: back-fills by the unknown request {family.backfill!r}"
+        if family.endpoint in placeless and family.poll is None:
+            yield f"family {family.name}: endpoint {family.endpoint!r} has no URL, so it must be polled"
         if set(family.contains) - families:
             yield f"family {family.name}: contains an unknown family"
     for special in session.symbol_routes:
@@ -85,6 +78,11 @@ def _acks(session: Session) -> Iterator[str]:
         yield "acks by state need the place of the state"
     if ack.by is AckBy.CHANNEL and not ack.channels:
         yield "acks by channel need a channel template"
+    form = session.subscription
+    if ack.key and form.batch is not Batch.ONE:
+        yield "an ack tells one key, so there is one channel in a message (batch one)"
+    if "key" in names(form.unsubscribe) and not ack.key:
+        yield "unsubscribe asks for a key, which no ack tells"
 
 
 def _templates(session: Session) -> Iterator[str]:
@@ -95,21 +93,61 @@ def _templates(session: Session) -> Iterator[str]:
         for pieces in given:
             inner = {name for value in fields.values() for name in names(value)}
             for place, asked, extra in (
-                ("argument", names(family.argument), set()),
+                ("argument", names(family.argument) if family.poll is None else set(), set()),
                 ("group", names(form.group), set()),
                 ("subscribe", names(form.subscribe), {"id", "args"}),
-                ("unsubscribe", names(form.unsubscribe), {"id", "args"}),
+                ("unsubscribe", names(form.unsubscribe), {"id", "args", "key"}),
                 ("fields", inner, {"id", "args"}),
             ):
                 missing = asked - pieces - extra
                 if missing:
                     yield f"family {family.name}: {place} asks for {', '.join(sorted(missing))}"
-        if family.snapshot:
-            request = next((r for r in session.requests if r.name == family.snapshot), None)
+        for name, extra in _asked(family):
+            request = next((r for r in session.requests if r.name == name), None)
+            asked = names(f"{request.url} {request.body} {request.message}") if request is not None else set()
             for pieces in given:
-                missing = names(request.url) - pieces if request is not None else set()
-                if missing:
-                    yield f"request {family.snapshot}: url asks for {', '.join(sorted(missing))}"
+                if missing := asked - pieces - extra:
+                    yield f"request {name}: asks for {', '.join(sorted(missing))}, which family {family.name} has not"
     for template in (*session.channels,):
         if names(template) - {"symbol"}:
             yield f"channel template {template!r} asks for more than the symbol"
+
+
+def _asked(family: Family) -> Iterator[tuple[str, set[str]]]:
+    """The requests made for a family's channels, and what is there beside their pieces."""
+    if family.snapshot:
+        yield family.snapshot, {"id", "key"}
+    if family.backfill:
+        yield family.backfill, {"id", "key", "cursor"}
+    if family.poll is not None:
+        yield family.poll.request, {"id", "cursor"}
+
+
+def _requests(session: Session) -> Iterator[str]:
+    for request in session.requests:
+        if bool(request.url) == bool(request.message):
+            yield f"request {request.name}: either a url or a message"
+        if request.message and not (request.id or request.answer_channel):
+            yield f"request {request.name}: its answer is found by nothing"
+
+
+def _endpoints(session: Session) -> Iterator[str]:
+    form = session.subscription
+    for endpoint in session.endpoints:
+        if endpoint.signer:
+            # What a signer gives is known when it has given it.
+            continue
+        told = {name for name, _ in endpoint.prepare.extract} if endpoint.prepare is not None else set()
+        told |= {"nonce"}
+        urls = " ".join((endpoint.url, *endpoint.alternatives))
+        spelled = " ".join(opening.message for opening in endpoint.openings)
+        headers = " ".join(value for _, value in endpoint.headers)
+        for place, text, extra in (
+            ("url", urls, {"args"} if form.batch is Batch.URL else set()),
+            ("a header", headers, set()),
+            ("an opening", spelled, {"id"}),
+        ):
+            if missing := names(text) - told - extra:
+                yield f"endpoint {endpoint.name}: {place} asks for {', '.join(sorted(missing))}"
+        if endpoint.prepare is not None and endpoint.prepare.lifetime not in told | {""}:
+            yield f"endpoint {endpoint.name}: the lifetime {endpoint.prepare.lifetime!r} is not among its variables"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -10,9 +10,11 @@ import msgspec
 
 from tapeline.spec.routing import Match, Routing
 from tapeline.spec.session import Batch, Family, Session
-from tapeline.spec.template import Json, decode, names, read, render
+from tapeline.spec.template import Json, decode, names, read, render, text_of
 
 _MARK = "\x00"
+_NOTHING = f"{_MARK}{_MARK}"
+"""A form that fits no message."""
 
 
 class Operation(Enum):
@@ -48,11 +50,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A client message read back; `number` is the request's own (empty where it has none) as it stood in the message."""
+    """A client message read back; `number` is the request's own (empty where it has none) as it stood in the message.
+
+    `key` is what stands for the channel in a message that names it by the key of its ack; it has no `channels` then.
+    """
 
     operation: Operation
     number: str
     channels: tuple[str, ...]
+    key: str = ""
 
 
 def channel(session: Session, identifier: str) -> Channel | None:
@@ -75,9 +81,21 @@ def argument(known: Channel) -> str:
     return render(known.family.argument, pieces(known))
 
 
-def calls(session: Session, operation: Operation, channels: Sequence[Channel], number: Callable[[], int]) -> list[Call]:
-    """The messages that (un)subscribe channels, each with a `number` of its own; grouped, batched and bounded as the venue wants."""
+def calls(
+    session: Session,
+    operation: Operation,
+    channels: Sequence[Channel],
+    number: Callable[[], int],
+    keys: Mapping[str, str] | None = None,
+) -> list[Call]:
+    """The messages that (un)subscribe channels, each with a `number` of its own; grouped, batched and bounded as the venue wants.
+
+    `keys` holds the keys of channels (by id) whose acks gave one. Where messages replace one another, `channels` is the whole set;
+    where the set stands in the URL, there are none.
+    """
     form = session.subscription
+    if form.batch is Batch.URL or not channels:
+        return []
     template = form.subscribe if operation is Operation.SUBSCRIBE else form.unsubscribe
     groups: dict[str, list[Channel]] = {}
     for known in channels:
@@ -86,7 +104,7 @@ def calls(session: Session, operation: Operation, channels: Sequence[Channel], n
     for group in groups.values():
         for part in _batches(session, group):
             own = number()
-            text = _message(template, part, form.separator, own)
+            text = _message(template, part, form.separator, own, keys or {})
             made.append(Call(operation, own, text, tuple(known.id for known in part)))
     return made
 
@@ -113,27 +131,40 @@ def command(session: Session, text: bytes | str) -> Command | None:
         return None
     form = session.subscription
     for operation, template in ((Operation.SUBSCRIBE, form.subscribe), (Operation.UNSUBSCRIBE, form.unsubscribe)):
+        if not template:
+            continue
         found: dict[str, None] = {}
         number = None
+        key = ""
         for family in session.families if form.group or form.batch is Batch.ONE else session.families[:1]:
-            bound = _bind(template, family, message)
+            bound = _bind(template, family, message, form.separator)
             if bound is None:
                 continue
             number = bound.number
+            key = bound.pieces.get("key", "")
             for identifier in _identifiers(session, family, bound, alone=bool(form.group)):
                 found.setdefault(identifier)
         if number is not None:
-            return Command(operation, number, tuple(found))
+            return Command(operation, number, tuple(found), key)
     return None
 
 
-def _message(template: str, part: Sequence[Channel], separator: str, number: int) -> str:
+def joined(session: Session, channels: Iterable[Channel]) -> str:
+    """What stands for channels where all of them stand in one place, as in an endpoint's URL."""
+    return session.subscription.separator.join(argument(known) for known in channels)
+
+
+def _message(template: str, part: Sequence[Channel], separator: str, number: int, keys: Mapping[str, str]) -> str:
     arguments = separator.join(argument(known) for known in part)
-    return render(template, {**pieces(part[0]), "args": arguments, "id": str(number)})
+    # A channel without a key is one the venue does not know: null says so.
+    key = keys.get(part[0].id, "null")
+    return render(template, {**pieces(part[0]), "args": arguments, "id": str(number), "key": key})
 
 
 def _batches(session: Session, group: Sequence[Channel]) -> list[list[Channel]]:
     form = session.subscription
+    if form.batch is Batch.REPLACE:
+        return [list(group)]
     most = 1 if form.batch is Batch.ONE else form.max_args or len(group)
     made: list[list[Channel]] = []
     size = 0
@@ -154,22 +185,39 @@ class _Bound:
     pieces: dict[str, str]
 
 
-def _bind(template: str, family: Family, message: Json) -> _Bound | None:
-    """Unifies a message with the template filled for a family; what is still unknown is marked."""
-    known = {**dict(family.fields), "family": family.name}
-    unknown = (names(template) | {name for value in known.values() for name in names(value)}) - set(known)
-    marked = {
-        name: f'"{_MARK}{name}{_MARK}"' if name in ("args", "id") else f"{_MARK}{name}{_MARK}" for name in unknown
-    }
-    form = decode(render(template, {**known, **marked}).replace(_MARK, "\\u0000"))
+def _bind(template: str, family: Family, message: Json, separator: str) -> _Bound | None:
+    """Unifies a message with the template filled for a family."""
+    form = _marked(template, family)
     seen: dict[str, Json] = {}
-    if not _unify(form, message, seen):
+    if form is _NOTHING or not _unify(form, message, seen):
         return None
     arguments = seen.pop("args", None)
-    number = seen.pop("id", "")
+    number = text_of(seen.pop("id", ""))
+    if "key" in seen:
+        seen["key"] = text_of(seen["key"])
     texts = {name: value for name, value in seen.items() if isinstance(value, str)}
     listed = tuple(arguments) if isinstance(arguments, list) else None
-    return _Bound(number if isinstance(number, str) else msgspec.json.encode(number).decode(), listed, texts)
+    if isinstance(arguments, str):
+        listed = tuple(arguments.split(separator)) if separator else (arguments,)
+    return _Bound(number, listed, texts)
+
+
+def _marked(template: str, family: Family) -> Json:
+    """A template filled for a family and read as JSON; what is still unknown is marked, in quotes where it stands bare."""
+    known = {**dict(family.fields), "family": family.name}
+    unknown = (names(template) | {name for value in known.values() for name in names(value)}) - set(known)
+    text = render(template, {**known, **{name: f"{_MARK}{name}{_MARK}" for name in unknown}})
+    made, inside = "", False
+    for place, part in enumerate(text.split(_MARK)):
+        if place % 2:
+            made += f"\\u0000{part}\\u0000" if inside else f'"\\u0000{part}\\u0000"'
+            continue
+        made += part
+        inside ^= part.replace("\\\\", "").replace('\\"', "").count('"') % 2 == 1
+    try:
+        return decode(made)
+    except msgspec.DecodeError:
+        return _NOTHING
 
 
 def _unify(form: Json, message: Json, seen: dict[str, Json]) -> bool:
@@ -199,8 +247,7 @@ def _unify_text(form: str, message: Json, seen: dict[str, Json]) -> bool:
         return True
     if not isinstance(message, str):
         return False
-    pattern = "".join(f"${{{part}}}" if place % 2 else part for place, part in enumerate(parts))
-    found = read(pattern, message)
+    found = read(_unmark(form), message)
     if found is None:
         return False
     seen.update(found)
@@ -227,17 +274,26 @@ def _identifiers(session: Session, family: Family, bound: _Bound, alone: bool) -
 
 
 def _from_argument(family: Family, entry: Json, others: dict[str, str]) -> str | None:
-    fields = dict(family.fields)
-    unknown = names(family.argument) - set(fields) - {"family"}
-    marked = {**fields, "family": family.name, **{name: f"{_MARK}{name}{_MARK}" for name in unknown}}
-    try:
-        form = decode(render(family.argument, marked).replace(_MARK, "\\u0000"))
-    except msgspec.DecodeError:
-        return None
+    form = _marked(family.argument, family)
     seen: dict[str, Json] = {}
-    if not _unify(form, entry, seen):
-        return None
+    if form is _NOTHING or not _unify(form, entry, seen):
+        # A piece of a longer text, as in a topic with several symbols.
+        bare = _argument_text(family)
+        found = read(bare, entry) if isinstance(entry, str) else None
+        if found is None:
+            return None
+        seen = dict(found)
     return _complete(family, {**others, **{name: value for name, value in seen.items() if isinstance(value, str)}})
+
+
+def _argument_text(family: Family) -> str:
+    fields = {**dict(family.fields), "family": family.name}
+    unknown = names(family.argument) - set(fields)
+    return _unmark(render(family.argument, {**fields, **{name: f"{_MARK}{name}{_MARK}" for name in unknown}}))
+
+
+def _unmark(text: str) -> str:
+    return "".join(f"${{{part}}}" if place % 2 else part for place, part in enumerate(text.split(_MARK)))
 
 
 def _complete(family: Family, known: dict[str, str]) -> str | None:

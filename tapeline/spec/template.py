@@ -17,6 +17,7 @@ _PIECE = re.compile(r"\$\{([^}:]+)(?::(upper|lower))?\}")
 _PATH = re.compile(r"\{([^}]*)\}")
 _ABSENT = object()
 _LONGEST_NUMBER = 18
+_FOREIGN = ("key", "cursor")
 
 
 class TemplateError(ValueError):
@@ -24,13 +25,15 @@ class TemplateError(ValueError):
 
 
 def render(template: str, pieces: Mapping[str, str]) -> str:
-    """Fills `${name}`, `${name:upper}` and `${name:lower}`; a piece may itself be a template."""
+    """Fills `${name}`, `${name:upper}` and `${name:lower}`; a piece of our own may itself be a template, one of the venue's may not."""
 
     def fill(found: re.Match[str]) -> str:
         name, case = found.group(1), found.group(2)
         if name not in pieces:
             raise TemplateError(f"no piece {name!r} for template {template!r}")
-        text = render(pieces[name], {key: value for key, value in pieces.items() if key != name})
+        text = pieces[name]
+        if "${" in text and name not in _FOREIGN and not name.startswith("="):
+            text = render(text, {key: value for key, value in pieces.items() if key != name})
         return text.upper() if case == "upper" else text.lower() if case == "lower" else text
 
     return _PIECE.sub(fill, template)
@@ -104,11 +107,27 @@ def _meets(value: Json, condition: Match) -> bool:
     found = at(value, condition.path)
     if found is _ABSENT:
         return condition.absent
-    return (not condition.equals or text_of(found) in condition.equals) is not condition.absent
+    if not condition.equals and not condition.like:
+        return not condition.absent
+    text = text_of(found)
+    fitting = text in condition.equals or any(_glob(glob).fullmatch(text) for glob in condition.like)
+    return fitting is not condition.absent
 
 
-def fill(template: str, value: Json, words: Mapping[str, str] | None = None) -> str | None:
-    """Fills `{path}` from a payload (whole values replaced by `words`); None where one is not there or null."""
+@functools.lru_cache(maxsize=1024)
+def _glob(glob: str) -> re.Pattern[str]:
+    return re.compile(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
+
+
+def fill(
+    template: str, value: Json, words: Mapping[str, str] | None = None, keys: Mapping[str, str] | None = None
+) -> str | None:
+    """Fills `{path}` from a payload (whole values replaced by `words`); None where one is not there or null.
+
+    `{@path}` alone is what `keys` holds for the value at the path.
+    """
+    if template.startswith("{@"):
+        return (keys or {}).get(text_of(at(value, template[2:-1])))
     missing = False
 
     def one(found: re.Match[str]) -> str:

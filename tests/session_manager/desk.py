@@ -9,8 +9,9 @@ from typing import TypeVar
 import msgspec
 
 from session_manager.halves import load
-from session_manager.session.actions import Action, Close, Connect, Emit, Fetch, Ping, Report, Send
+from session_manager.session.actions import Action, Close, Connect, Emit, Fetch, Forget, Learn, Ping, Report, Send, Sign
 from session_manager.session.plan import plan
+from session_manager.session.validate import validate
 from session_manager.session.venue import VenueSession
 from tapeline.spec.session import Session
 from tapeline.spec.subscribe import Command, command
@@ -21,9 +22,14 @@ Kind = TypeVar("Kind")
 class Desk:
     """A venue's session under test."""
 
-    def __init__(self, venue: str, channels: list[str], **changes: object) -> None:
-        self.spec: Session = replace(load(venue), **changes)  # type: ignore[arg-type]  # fields by name
-        self.session = VenueSession(self.spec, plan(self.spec, channels), random.Random(1))
+    def __init__(self, venue: str | Session, channels: list[str], **changes: object) -> None:
+        half = load(venue) if isinstance(venue, str) else venue
+        self.spec: Session = replace(half, **changes)  # type: ignore[arg-type]  # fields by name
+        validate("test", self.spec)
+        self.cursors: dict[str, str] = {}
+        self.session = VenueSession(
+            self.spec, plan(self.spec, channels), random.Random(1), lambda channel: self.cursors.get(channel, "")
+        )
         self.now = 1000.0
         self.actions: list[Action] = []
         self.known: list[bool] = []
@@ -45,20 +51,20 @@ class Desk:
     def connect(self, connection: int) -> None:
         self.take(self.session.connected(self.now, connection))
 
-    def close(self, connection: int, code: int = 1006, reason: str = "") -> None:
-        self.take(self.session.closed(self.now, connection, code, reason))
+    def close(self, connection: int, code: int = 1006, reason: str = "", retry_after: float = 0.0) -> None:
+        self.take(self.session.closed(self.now, connection, code, reason, retry_after))
 
-    def frame(self, text: str, connection: int = 0) -> bool:
-        """A control frame; whether it was known."""
+    def frame(self, text: str, connection: int = 0, raw: bytes | None = None) -> bool:
+        """A control frame (`raw`: as it came, where that differs); whether it was known."""
         self.session.heard(self.now, connection)
-        known, actions = self.session.frame(self.now, connection, text.encode())
+        known, actions = self.session.frame(self.now, connection, text.encode(), raw)
         self.take(actions)
         return known
 
     def seen(self, *channels: str, connection: int = 0) -> None:
         """Data of channels."""
         self.session.heard(self.now, connection)
-        self.take(self.session.seen(self.now, channels))
+        self.take(self.session.seen(self.now, channels, connection))
 
     def answer(self, key: int, body: bytes = b"{}", status: int = 200, retry_after: float = 0.0) -> None:
         self.take(self.session.answered(self.now, key, status, retry_after, body))
@@ -112,4 +118,4 @@ class Desk:
         self.actions.clear()
 
 
-__all__ = ["Close", "Connect", "Desk", "Emit", "Fetch", "Ping", "Report", "Send"]
+__all__ = ["Close", "Connect", "Desk", "Emit", "Fetch", "Forget", "Learn", "Ping", "Report", "Send", "Sign"]

@@ -53,7 +53,7 @@ def test_an_error_without_a_reason_is_still_one() -> None:
     desk = Desk("binance_spot", ["btcusdt@trade"])
     desk.open()
     assert desk.frame('{"error":{"code":null}}')
-    assert desk.reports("venue_error") == [{"rule": "error", "reason": ""}]
+    assert desk.reports("venue_error") == [{"rule": "error", "reason": "", "connection": 0}]
 
 
 def test_json_too_deep_to_read_is_unknown() -> None:

@@ -17,8 +17,9 @@ from session_manager.session.plan import for_symbols, plan
 from session_manager.session.validate import validate
 from tapeline import captures
 from tapeline.errors import SpecIncompleteError, UnknownVenueError
+from tapeline.schemas import Schema
 from tapeline.spec.encode import encode
-from tapeline.spec.session import Batch, Prepare, Session
+from tapeline.spec.session import Poll, Request, Session
 from tapeline.spec.subscribe import Operation, calls, channel, command, routing
 from tests.session_manager.desk import Desk
 
@@ -93,13 +94,17 @@ def _changed(**changes: object) -> Session:
     return replace(halves.load("kraken"), **changes)  # type: ignore[arg-type]  # fields by name
 
 
-def test_what_is_not_done_yet_is_refused_at_start() -> None:
-    """A field of the language that the session logic does not serve stops the start, with its name."""
+def test_what_cannot_be_filled_in_is_refused_at_start() -> None:
+    """An address, key, poll or request that lacks what it needs stops the start, with its place."""
     base = halves.load("kraken")
-    endpoint = replace(base.endpoints[0], prepare=Prepare("https://x", ()))
+    endpoint = replace(base.endpoints[0], url="wss://x?token=${token}")
+    mute = Request("mute", "", Schema.MBO, message="{}")
     for change, words in (
-        ({"subscription": replace(base.subscription, batch=Batch.REPLACE)}, "batch 'replace'"),
-        ({"endpoints": (endpoint,)}, "prepare"),
+        ({"endpoints": (endpoint,)}, "url asks for token"),
+        ({"subscription": replace(base.subscription, unsubscribe='{"id":${key}}')}, "no ack tells"),
+        ({"families": (replace(base.families[0], poll=Poll("nothing", 1.0)),)}, "unknown request 'nothing'"),
+        ({"endpoints": (replace(base.endpoints[0], url=""),)}, "must be polled"),
+        ({"requests": (mute,)}, "found by nothing"),
     ):
         with pytest.raises(SpecIncompleteError, match=words):
             validate("kraken", _changed(**change))

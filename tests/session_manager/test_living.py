@@ -159,7 +159,7 @@ def test_back_off_grows_with_jitter_and_starts_anew() -> None:
     assert len({round(delay, 2) for delay in delays[3:]}) > 1
     connection = desk.of(Connect)[-1].connection
     desk.connect(connection)
-    desk.seen(TRADE)
+    desk.seen(TRADE, connection=connection)
     desk.wait(31.0)
     desk.close(connection)
     assert desk.session.deadline(desk.now) - desk.now <= 1.0
@@ -280,8 +280,12 @@ def test_a_connection_is_replaced_before_its_age_ends() -> None:
     assert not desk.of(Close)
     desk.frame('{"result":null,"id":1}', connection=1)
     desk.wait(0.1)
+    assert not desk.of(Close)
+    desk.seen(TRADE, connection=1)
     assert desk.of(Close) == [Close(0, "rotated")]
     assert len(desk.session.lines) == 1
+    # Nothing was lost with it: the stream hears of no connection that went down.
+    assert [event["event"] for event in desk.session_events()] == ["up", "up"]
 
 
 def test_rotation_keeps_the_successors_snapshot() -> None:
@@ -295,7 +299,7 @@ def test_rotation_keeps_the_successors_snapshot() -> None:
     desk.wait(40.5)
     desk.connect(1)
     desk.frame('{"result":null,"id":1}', connection=1)
-    desk.wait(1.2)
+    desk.seen(DEPTH, connection=1)
     assert desk.of(Close) == [Close(0, "rotated")]
     assert len(desk.of(Fetch)) == 2
     desk.answer(desk.of(Fetch)[1].key, b"[2]")

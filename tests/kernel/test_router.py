@@ -241,3 +241,81 @@ def reference(frame: object) -> str | None:
 def test_routing_agrees_with_a_json_parser_whatever_came_before(frames: list[object]) -> None:
     """What the router has learnt from frames before never changes where a frame goes."""
     assert channels(frames) == [reference(frame) for frame in frames]
+
+
+KEYED = Routing(
+    routes=(
+        Route("{@0}"),
+        Route("{type}", when=(Match("type", like=("book*", "trade?")),), endpoints=("public",), cursor="data.-1.n"),
+    ),
+    schemas=(ChannelSchema("*", Schema.TRADES),),
+)
+
+
+def test_a_push_stops_where_a_key_may_be_told_and_goes_on_from_there() -> None:
+    """Frames behind a control frame wait; places and frames are those of the whole read, and nothing is routed twice."""
+    one = router(KEYED)
+    frames = [b"[5,0]", b'{"event":"subscribed"}', b"[5,1]", b"[5,2]", b'{"event":"info"}', b"[5,3]"]
+    stamps = range(10, 10 + len(frames))
+    assert one.push(3, stamps, frames) == ([(0, frames[0])], 1)
+    assert one.push(3, stamps, frames, 1) == ([(1, frames[1])], 2)
+    one.learn(3, "5", "book.A")
+    left, done = one.push(3, stamps, frames, 2)
+    assert (left, done) == ([(4, frames[4])], 5)
+    assert left[0][1] is frames[4]
+    assert one.push(3, stamps, frames, done) == ([], 6)
+    assert one.push(3, stamps, frames, 6) == ([], 6)
+    assert one.push(3, [], []) == ([], 0)
+    batch = taken(one)
+    assert [(payload.ts_recv, payload.data) for payload in batch.payloads] == [
+        (12, b"[5,1]"),
+        (13, b"[5,2]"),
+        (15, b"[5,3]"),
+    ]
+    assert [(channel.name, channel.schema) for channel in batch.channels] == [("book.A", "TRADES")]
+
+
+def test_keys_belong_to_their_connection_and_end_with_it() -> None:
+    """What one connection has learnt another does not know; a new beginning, or the end, forgets."""
+    one = router(KEYED)
+
+    def names(connection: int) -> bool:
+        return one.push(connection, [1], [b'["k",1]']) == ([], 1)
+
+    one.connected(1, "public")
+    one.connected(2, "public")
+    one.learn(1, "k", "book.A")
+    assert (names(1), names(2)) == (True, False)
+    one.learn(2, "k", "book.B")
+    one.connected(1, "public")
+    assert (names(1), names(2)) == (False, True)
+    one.learn(1, "k", "book.C")
+    one.forget(2, "k")
+    assert (names(1), names(2)) == (True, False)
+    one.forget(1)
+    assert (names(1), names(2)) == (False, False)
+    assert [channel.name for channel in taken(one).channels] == ["book.A", "book.B", "book.C"]
+
+
+def test_an_endpoint_s_routes_take_only_what_comes_from_there_and_cursors_are_remembered() -> None:
+    """The newest value at the path counts; a frame without one changes nothing."""
+    one = router(KEYED)
+    one.connected(1, "public")
+    one.connected(2, "private")
+    frame = b'{"type":"books5","data":[{"n":"0x1"},{"n":"0x2"}]}'
+    assert one.cursor("books5") == ""
+    assert one.push(2, [1], [frame]) == ([(0, frame)], 1)
+    assert one.push(9, [1], [frame]) == ([(0, frame)], 1)
+    assert one.push(1, [1], [frame]) == ([], 1)
+    assert one.cursor("books5") == "0x2"
+    assert one.push(1, [2, 3], [b'{"type":"books5","data":[]}', b'{"type":"trade1","data":[{"n":7}]}']) == ([], 2)
+    assert (one.cursor("books5"), one.cursor("trade1"), one.cursor("trade22")) == ("0x2", "7", "")
+    assert one.push(1, [4], [b'{"type":"trade22"}'])[1] == 1
+    assert one.decode(frame) is frame
+
+
+@pytest.mark.parametrize("channel", ["{@}", "a.{@0}", "{@0}.b", "{@a{b}"])
+def test_a_key_that_does_not_stand_alone_is_refused(channel: str) -> None:
+    """It is the whole channel or none of it."""
+    with pytest.raises(SpecError, match=r"routes\[0\].*a key stands alone"):
+        router(Routing(routes=(Route(channel),), schemas=()))

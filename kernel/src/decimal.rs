@@ -90,7 +90,7 @@ impl Dec {
     #[cold]
     fn parse_long(negative: bool, text: &[u8]) -> Result<Self, NumberError> {
         let (whole, rest) = split_digits(text);
-        let (fraction, rest) = match rest {
+        let (mut fraction, rest) = match rest {
             [b'.', rest @ ..] => split_digits(rest),
             _ => (&rest[..0], rest),
         };
@@ -103,11 +103,13 @@ impl Dec {
             [b'e' | b'E', rest @ ..] => exponent(rest)?,
             _ => return Err(NumberError::Syntax),
         };
-        let mut mantissa = 0u64;
-        for &byte in whole.iter().chain(fraction) {
-            mantissa =
-                times_ten(mantissa).and_then(|m| m.checked_add(u64::from(byte - b'0'))).ok_or(NumberError::Range)?;
+        // Zeros at the end are kept where there is room (a checksum may count them), and else cost no range.
+        let mut value = of_digits(whole, fraction, negative);
+        while value.is_none() && fraction.last() == Some(&b'0') {
+            fraction = &fraction[..fraction.len() - 1];
+            value = of_digits(whole, fraction, negative);
         }
+        let mut mantissa = value.ok_or(NumberError::Range)?;
         let decimals = fraction.len() as i64 - exponent;
         if decimals < 0 && mantissa != 0 {
             for _ in 0..decimals.unsigned_abs() {
@@ -212,6 +214,15 @@ impl Dec {
     }
 }
 
+/// All digits as one number; `None` where an i64 cannot hold it with its sign.
+fn of_digits(whole: &[u8], fraction: &[u8], negative: bool) -> Option<u64> {
+    let mut mantissa = 0u64;
+    for &byte in whole.iter().chain(fraction) {
+        mantissa = times_ten(mantissa)?.checked_add(u64::from(byte - b'0'))?;
+    }
+    signed(mantissa, negative).is_ok().then_some(mantissa)
+}
+
 fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(text.iter().take_while(|byte| byte.is_ascii_digit()).count())
 }
@@ -257,6 +268,15 @@ mod tests {
         let mut out = Vec::new();
         Dec { mantissa, decimals }.write_text(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn zeros_at_the_end_cost_no_range() {
+        let parsed = Dec::parse(b"100.000000000000000000");
+        assert_eq!(parsed, Ok(Dec { mantissa: 1_000_000_000_000_000_000, decimals: 16 }));
+        assert_eq!(Dec::parse(b"0.001000000000000000000000").map(Dec::trimmed), Ok(Dec { mantissa: 1, decimals: 3 }));
+        assert_eq!(Dec::parse(b"100000000000000000000"), Err(NumberError::Range));
+        assert_eq!(Dec::parse(b"1.0000000000000000001"), Err(NumberError::Range));
     }
 
     #[test]

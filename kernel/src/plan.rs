@@ -69,6 +69,8 @@ pub struct Sides {
     pub sell: Vec<Box<[u8]>>,
     /// A negative number means sell; sizes are taken without their sign.
     pub sign: bool,
+    /// The venue does not tell sides.
+    pub untold: bool,
 }
 
 /// A row list, of the payload or of the entry.
@@ -424,7 +426,8 @@ impl Compiler<'_> {
     }
 
     fn sides(&mut self, side: &spec::Side) -> Sides {
-        Sides { place: self.place(&side.path), buy: words(&side.buy), sell: words(&side.sell), sign: side.sign }
+        let untold = !side.sign && side.buy.is_empty() && side.sell.is_empty();
+        Sides { place: self.place(&side.path), buy: words(&side.buy), sell: words(&side.sell), sign: side.sign, untold }
     }
 
     fn rows(&mut self, list: &spec::LevelList) -> Result<Rows, SpecError> {
@@ -547,6 +550,9 @@ impl Compiler<'_> {
                 }))
             }
             Emit::BookOrder { symbol, event, book, order_id, price, size, side, time, ids, schema } => {
+                if side.as_ref().is_some_and(|side| !side.sign && side.buy.is_empty() && side.sell.is_empty()) {
+                    return Err(SpecError(format!("order of book {book}: side: words or a sign must tell it")));
+                }
                 Make::Order(Box::new(Order {
                     symbol: self.maybe(symbol),
                     event: *event,

@@ -104,9 +104,12 @@ pub fn date_of(source: &Source<'_>, when: &When) -> Result<Option<u64>, Reject> 
     }
 }
 
-/// A side: DBN's `B` or `A`.
+/// A side: DBN's `B` or `A`, `N` where the venue does not tell it.
 #[inline]
 pub fn side(source: &Source<'_>, sides: &Sides) -> Result<u8, Reject> {
+    if sides.untold {
+        return Ok(b'N');
+    }
     let text = source.get(sides.place);
     if sides.sign {
         return Ok(if number(source, sides.place)?.mantissa < 0 { b'A' } else { b'B' });

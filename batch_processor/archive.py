@@ -59,7 +59,7 @@ class Archive:
 
     def __init__(self, store: ObjectStore, instance: str, provider: str, workers: Executor) -> None:
         self._store = store
-        self._instance = instance
+        self.instance = instance
         self._provider = provider
         self._workers = workers
         self._place = f"instance={quote(instance, safe='')}/provider={quote(provider, safe='')}"
@@ -85,7 +85,7 @@ class Archive:
         return written
 
     def _write_gap(self, gap: GapRecord) -> Written:
-        record = _Gap(self._instance, self._provider, gap.epoch, gap.first, gap.last, gap.reason)
+        record = _Gap(self.instance, self._provider, gap.epoch, gap.first, gap.last, gap.reason)
         key = f"gaps/{self._place}/{gap.epoch}-{gap.first}-{gap.last}.json"
         return Written(gaps=int(self._store.put(key, msgspec.json.encode(record))))
 
@@ -103,7 +103,7 @@ class Archive:
 
     def _write_channel(self, window: Window, channel: str, schema: str) -> Written:
         epoch, runs = window.epoch, window.runs[channel, schema]
-        partition = Partition.at(self._instance, self._provider, schema, channel, window.ts_recv)
+        partition = Partition.at(self.instance, self._provider, schema, channel, window.ts_recv)
         missing = list(_uncovered(runs, self._known(partition, epoch)))
         payloads = sum(run.payloads for run in missing)
         covered = sum(run.payloads for run in runs) - payloads

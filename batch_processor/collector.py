@@ -107,7 +107,10 @@ class Collector:
     async def _read(self, cutter: Cutter, backoff: Backoff) -> None:
         clock = asyncio.get_running_loop().time
         done = clock()
-        async for response in self._client.subscribe(self._provider, SUBSCRIBER, cutter.position, HOLD_MS):
+        responses = self._client.subscribe(
+            self._provider, SUBSCRIBER, cutter.position, HOLD_MS, instance=self._archive.instance
+        )
+        async for response in responses:
             waited = clock() - done
             backoff.reset()
             self._take(cutter, response)

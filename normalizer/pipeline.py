@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from tapeline_kernel import BatchError, Normalizer, Output
 
@@ -48,6 +48,7 @@ class Pipeline:
         self._kernel = make_kernel()
         self._poison: set[bytes] = set()
         self._provider = provider
+        self._instance = instance
         self._cursor_key = redis_keys.cursor(provider, instance)
         self._checkpoint_key = redis_keys.checkpoint(provider, instance)
         self._flush_seconds = flush_seconds
@@ -137,7 +138,7 @@ class Pipeline:
         backoff = Backoff(0.05, 2.0)
         while True:
             try:
-                async for response in self._client.subscribe(self._provider, SUBSCRIBER, self._taken):
+                async for response in self._subscribe():
                     backoff.reset()
                     self._take(response)
                     await self._publisher.room()
@@ -150,6 +151,9 @@ class Pipeline:
             wait = backoff.next()
             event("stream_away", Level.WARNING, provider=self._provider, reason=reason, retry_seconds=round(wait, 3))
             await asyncio.sleep(wait)
+
+    def _subscribe(self) -> AsyncIterator[bytes]:
+        return self._client.subscribe(self._provider, SUBSCRIBER, self._taken, instance=self._instance)
 
     async def _begin_again(self) -> None:
         """A kernel that failed once says nothing more: a new one takes over from the checkpoint."""

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
 from pathlib import Path
 
 import msgspec
-import uvloop
 
+from session_manager.addresses import Addresses
+from session_manager.control import Wishes
 from session_manager.halves import load
+from session_manager.process import AUTO, SessionManager, Venue
 from session_manager.provider import Provider, Running
-from session_manager.server import IngestServer
 from session_manager.session.plan import for_symbols
 from tapeline import telemetry, venues
 from tapeline.errors import TapelineError, UsageError
+from tapeline.process import run
+from tapeline.redis_place import RedisPlace
 from tapeline.settings import Settings
 from tapeline.spec.session import Session
-from tapeline.telemetry import StatsPrinter, ready
 
 
 def _parser(settings: Settings) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="session_manager", description=__doc__)
     parser.add_argument("--venues", required=True, help="names, joined by commas")
-    parser.add_argument("--instance", default="PRIMARY", choices=("PRIMARY", "REPLICA"))
+    parser.add_argument(
+        "--instance",
+        default="PRIMARY",
+        choices=("PRIMARY", "REPLICA", AUTO),
+        help="AUTO: whichever role is free, by a lease in Redis",
+    )
+    parser.add_argument(
+        "--redis", metavar="URL", help="roles and desired subscriptions (AUTO: default TAPELINE_REDIS_URL)"
+    )
     parser.add_argument("--endpoint-base", help="an emulator's http://host:port in place of the venues")
     parser.add_argument("--channels", type=Path, help='a JSON file {"venue": ["channel id", …]}')
     parser.add_argument("--symbols", action="append", default=[], help="venue:S1,S2; may be given several times")
@@ -57,40 +66,43 @@ def _symbols(given: list[str], known: list[str]) -> dict[str, list[str]]:
     return found
 
 
-async def _serve(arguments: argparse.Namespace) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    names = [name for name in dict.fromkeys(arguments.venues.split(",")) if name]
-    if arguments.ring_bytes < 1 or arguments.linger_us < 0 or not names:
-        raise UsageError("--venues names none, --ring-bytes is below 1 or --linger-us below 0")
-    symbols = _symbols(arguments.symbols, names)
-    sessions = {name: load(name) for name in names}
-    providers: dict[str, Provider] = {}
-    for name, session in sessions.items():
+def _venue(arguments: argparse.Namespace, name: str, session: Session, given: list[str]) -> Venue:
+    def make(instance: str, channels: list[str]) -> Provider:
         running = Running(
             venue=name,
             provider=venues.provider(name),
-            instance=arguments.instance,
+            instance=instance,
             epoch=time.time_ns(),
             ring_bytes=arguments.ring_bytes,
             linger=arguments.linger_us / 1e6,
             endpoint_base=arguments.endpoint_base,
         )
-        providers[running.provider] = Provider(session, _channels(name, session, arguments.channels, symbols), running)
-    server = IngestServer(arguments.instance, providers)
+        return Provider(session, channels, running)
+
+    # Refused now, not when a role is taken.
+    Addresses(arguments.endpoint_base, name)
+    return Venue(make, Wishes(session, given))
+
+
+async def _serve(arguments: argparse.Namespace, settings: Settings, stop: asyncio.Event) -> None:
+    names = [name for name in dict.fromkeys(arguments.venues.split(",")) if name]
+    if arguments.ring_bytes < 1 or arguments.linger_us < 0 or not names:
+        raise UsageError("--venues names none, --ring-bytes is below 1 or --linger-us below 0")
+    # A fixed role needs no Redis: only where it is named on the command line are subscriptions looked up there.
+    url = arguments.redis or (settings.redis_url if arguments.instance == AUTO else None)
+    if arguments.instance == AUTO and not url:
+        raise UsageError("--instance AUTO takes its role in Redis: give --redis URL or set TAPELINE_REDIS_URL")
+    symbols = _symbols(arguments.symbols, names)
+    sessions = {name: load(name) for name in names}
+    made = {
+        venues.provider(name): _venue(arguments, name, session, _channels(name, session, arguments.channels, symbols))
+        for name, session in sessions.items()
+    }
+    manager = SessionManager(made, arguments.instance, RedisPlace(url) if url else None, settings.lease_seconds)
     try:
-        port = await server.start(arguments.listen)
+        await manager.run(arguments.listen, stop)
     except OSError as error:
         raise UsageError(str(error)) from None
-    async with StatsPrinter(lambda: {"providers": {name: one.stats() for name, one in providers.items()}}):
-        ready(port=port, providers=sorted(providers))
-        for provider in providers.values():
-            provider.start()
-        await stop.wait()
-        await asyncio.gather(*(provider.stop() for provider in providers.values()))
-        await server.stop()
 
 
 def main() -> int:
@@ -99,11 +111,10 @@ def main() -> int:
         settings = Settings.from_environment()
         telemetry.TELEMETRY.level = telemetry.Level[settings.log_level]
         arguments = _parser(settings).parse_args()
-        uvloop.run(_serve(arguments))
     except TapelineError as error:
         print(f"tapeline: {error}", file=sys.stderr)
-        return 2 if error.action.value == "refuse" else 1
-    return 0
+        return 2
+    return run("tapeline", lambda stop: _serve(arguments, settings, stop))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Protocol, TypeVar
 
@@ -18,6 +19,7 @@ from tapeline.telemetry import Level, count, event
 SERVICE = "tapeline.ingest.v1.IngestService"
 
 _LONGEST_HOLD_MS = 1000
+_FAREWELL = 0.2
 # Larger batches are not worth merging, and the loop must not stand still for it.
 _MERGED_BYTES = 128 << 10
 
@@ -28,15 +30,28 @@ _OPTIONS = (
 )
 
 
-_Request = TypeVar("_Request", ingest_pb2.SubscribeRequest, ingest_pb2.RequestResyncRequest)
+_Request = TypeVar(
+    "_Request", ingest_pb2.SubscribeRequest, ingest_pb2.RequestResyncRequest, ingest_pb2.WatchRoleRequest
+)
 
 
 class Source(Protocol):
-    """What the server needs of a provider."""
+    """What the server needs of a provider's place in the process."""
 
     @property
-    def ring(self) -> Ring:
-        """Its batches."""
+    def instance(self) -> str:
+        """PRIMARY or REPLICA; empty while it stands by."""
+
+    @property
+    def ring(self) -> Ring | None:
+        """Its batches; None while it stands by."""
+
+    @property
+    def news(self) -> asyncio.Event:
+        """Set at the next change; then there is another one."""
+
+    async def trusted(self, ring: Ring) -> bool:
+        """Whether batches of a ring may be passed on."""
 
     def request_resync(self, channel: str, reason: str) -> bool:
         """Whether a fresh book of the channel will come."""
@@ -45,17 +60,19 @@ class Source(Protocol):
 class IngestServer:
     """Serves the rings of all providers of a process."""
 
-    def __init__(self, instance: str, sources: Mapping[str, Source]) -> None:
-        self._instance = instance
+    def __init__(self, sources: Mapping[str, Source]) -> None:
         self._sources = sources
         self._server = grpc.aio.server(options=_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
+        self._subscribed = 0
+        self._ending = asyncio.Event()
 
     async def start(self, address: str) -> int:
         """Listens on `host:port` (port 0: any) and returns the port; raises OSError where it is taken."""
         handlers = {
             "Subscribe": grpc.unary_stream_rpc_method_handler(self._subscribe),
             "RequestResync": grpc.unary_unary_rpc_method_handler(self._request_resync),
+            "WatchRole": grpc.unary_stream_rpc_method_handler(self._watch_role),
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -71,31 +88,70 @@ class IngestServer:
     async def stop(self, grace: float = 8.0) -> None:
         """Says NOT_SERVING, lets subscribers take what their rings still hold for `grace` seconds, and ends."""
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace)
+        end = time.monotonic() + grace
+        while self._subscribed and time.monotonic() < end:  # noqa: ASYNC110 - at the end only
+            await asyncio.sleep(0.01)
+        # Whoever follows a role takes its end for the end of the stream.
+        self._ending.set()
+        await self._server.stop(max(_FAREWELL, end - time.monotonic()) if not self._subscribed else _FAREWELL)
 
     async def _subscribe(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> AsyncIterator[bytes]:
         asked = await _parse(ingest_pb2.SubscribeRequest, request, context)
         source = await self._source(asked.provider, context)
+        instance, ring = source.instance, source.ring
+        if ring is None or asked.instance not in ("", instance):
+            told = f"{asked.provider} is {instance} here" if instance else f"{asked.provider} stands by here"
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f"{told}; asked for {asked.instance or 'any instance'}")
         resume = (asked.resume.epoch, asked.resume.sequence) if asked.HasField("resume") else None
         name = asked.subscriber or context.peer()
-        ring = source.ring
         try:
             cursor, lost = ring.open(name, resume)
         except ValueError as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         event("subscribed", provider=asked.provider, subscriber=name, after=cursor.sequence, lag=ring.lag(cursor))
+        self._subscribed += 1
         try:
             for one in lost:
-                yield self._gap(asked.provider, name, one)
+                yield _gap(asked.provider, instance, name, one)
             hold = min(asked.hold_ms, _LONGEST_HOLD_MS) / 1000
             while await ring.wait(cursor):
                 if hold:
                     await asyncio.sleep(hold)
+                passed = cursor.sequence
                 for items in _runs(ring, cursor, _MERGED_BYTES if hold else 0):
-                    yield _data(items) if isinstance(items, list) else self._gap(asked.provider, name, items)
+                    if not await source.trusted(ring):
+                        _withhold(asked.provider, instance, name, ring, passed)
+                        return
+                    if isinstance(items, list):
+                        passed = items[-1].last
+                        yield _data(items)
+                    else:
+                        passed = items.to_sequence
+                        yield _gap(asked.provider, instance, name, items)
         finally:
+            self._subscribed -= 1
             ring.release(cursor)
             event("unsubscribed", provider=asked.provider, subscriber=name, lag=ring.lag(cursor))
+
+    async def _watch_role(
+        self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> AsyncIterator[bytes]:
+        asked = await _parse(ingest_pb2.WatchRoleRequest, request, context)
+        source = await self._source(asked.provider, context)
+        told: str | None = None
+        while not self._ending.is_set():
+            news = source.news
+            if told != source.instance:
+                told = source.instance
+                response: bytes = ingest_pb2.WatchRoleResponse(instance=told).SerializeToString()
+                yield response
+                continue
+            waiting = [asyncio.ensure_future(one.wait()) for one in (news, self._ending)]
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in waiting:
+                    one.cancel()
 
     async def _request_resync(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         asked = await _parse(ingest_pb2.RequestResyncRequest, request, context)
@@ -111,13 +167,21 @@ class IngestServer:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no provider {provider!r} here; there are: {known}")
         return source
 
-    def _gap(self, provider: str, subscriber: str, lost: Lost) -> bytes:
-        fields = {"from_sequence": lost.from_sequence, "to_sequence": lost.to_sequence}
-        event("subscriber_gap", Level.ERROR, provider=provider, subscriber=subscriber, epoch=lost.epoch, **fields)
-        count("sequences_lost", max(0, lost.to_sequence - lost.from_sequence + 1), provider=provider)
-        gap = ingest_pb2.Gap(provider=provider, instance=self._instance, epoch=lost.epoch, **fields)
-        encoded: bytes = ingest_pb2.SubscribeResponse(gap=gap).SerializeToString()
-        return encoded
+
+def _gap(provider: str, instance: str, subscriber: str, lost: Lost) -> bytes:
+    fields = {"from_sequence": lost.from_sequence, "to_sequence": lost.to_sequence}
+    event("subscriber_gap", Level.ERROR, provider=provider, subscriber=subscriber, epoch=lost.epoch, **fields)
+    count("sequences_lost", max(0, lost.to_sequence - lost.from_sequence + 1), provider=provider)
+    gap = ingest_pb2.Gap(provider=provider, instance=instance, epoch=lost.epoch, **fields)
+    encoded: bytes = ingest_pb2.SubscribeResponse(gap=gap).SerializeToString()
+    return encoded
+
+
+def _withhold(provider: str, instance: str, subscriber: str, ring: Ring, passed: int) -> None:
+    """Tells what a subscriber is not given, since another process has the role and passes it on too."""
+    count("payloads_withheld", ring.last_sequence - passed, provider=provider)
+    event("withheld", Level.WARNING, provider=provider, instance=instance, subscriber=subscriber, epoch=ring.epoch,
+          from_sequence=passed + 1, payloads=ring.last_sequence - passed)  # fmt: skip
 
 
 def _runs(ring: Ring, cursor: Cursor, most: int) -> Iterator[list[Batch] | Lost]:

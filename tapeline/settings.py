@@ -105,6 +105,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
         "ring_bytes": Option("RING_BYTES", str(256 * _MIB), _BYTES, "How many bytes of encoded batches a session manager keeps, for each provider, for subscribers that are behind.", _read_bytes),
         "linger_us": Option(
             "LINGER_US", "1000", "an integer, 0 to 1000000", "How long, in µs, a busy session manager lets a batch grow.", _integer(0, 1_000_000)),
+        "lease_seconds": Option(
+            "LEASE_SECONDS", "3", "a number, 0.2 to 300", "How long, in seconds, a session manager's role lasts without renewal: after so long a standby takes over.", _seconds(0.2, 300)),
         "publish_buffer_bytes": Option("PUBLISH_BUFFER_BYTES", str(64 * _MIB), _BYTES, "How many bytes a normalizer keeps while Redis is away, before it drops the oldest, counted.", _read_bytes),
         "flush_seconds": Option(
             "FLUSH_SECONDS", "1", "a number, 0.01 to 3600", "How often, in seconds, a normalizer refreshes late-join keys and its checkpoint.", _seconds(0.01, 3600)),
@@ -129,6 +131,7 @@ class Settings:
     instances: tuple[str, ...]
     ring_bytes: int
     linger_us: int
+    lease_seconds: float
     publish_buffer_bytes: int
     flush_seconds: float
     threshold_seconds: float

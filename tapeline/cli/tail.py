@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from tapeline.errors import UsageError
 
 if TYPE_CHECKING:
     from tapeline.consumer import Hole, Message
@@ -33,8 +30,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints records until interrupted, or until there have been `--count`; the exit code."""
+    from tapeline.cli._redis import redis_url
+
     try:
-        asyncio.run(_tail(args.pattern, args.redis or _redis_url(), args.count, args.json))
+        asyncio.run(_tail(args.pattern, redis_url(args.redis), args.count, args.json))
     except KeyboardInterrupt:
         return 0
     return 0
@@ -44,19 +43,6 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: an integer from 1")
     return int(text)
-
-
-def _redis_url() -> str:
-    from tapeline.redis_server import URL_FILE
-    from tapeline.settings import Settings
-
-    settings = Settings.from_environment()
-    told = Path(settings.data_dir, "redis", URL_FILE)
-    if settings.redis_url is not None:
-        return settings.redis_url
-    if told.exists():
-        return told.read_text().strip()
-    raise UsageError("no Redis: give --redis URL, set TAPELINE_REDIS_URL, or run `tapeline up` meanwhile")
 
 
 async def _tail(pattern: str, url: str, count: int | None, as_json: bool) -> None:

@@ -83,6 +83,11 @@ class StreamClient:
             request_serializer=ingest_pb2.RequestResyncRequest.SerializeToString,
             response_deserializer=ingest_pb2.RequestResyncResponse.FromString,
         )
+        self._watch_role = self._channel.unary_stream(
+            f"/{SERVICE}/WatchRole",
+            request_serializer=ingest_pb2.WatchRoleRequest.SerializeToString,
+            response_deserializer=ingest_pb2.WatchRoleResponse.FromString,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,13 +100,15 @@ class StreamClient:
         await self._channel.close(None)
 
     async def subscribe(
-        self, provider: str, subscriber: str, resume: Position | None = None, hold_ms: int = 0
+        self, provider: str, subscriber: str, resume: Position | None = None, hold_ms: int = 0, instance: str = ""
     ) -> AsyncIterator[bytes]:
         """Encoded SubscribeResponses from after `resume` on (None: all the ring holds), until the server ends.
 
-        Batches may be held back for `hold_ms` to be sent together. Raises StreamUnavailableError (retry), ConnectionLostError (reconnect) or UsageError (refused).
+        Only of `instance`, where it is given. Batches may be held back for `hold_ms` to be sent together. Raises StreamUnavailableError (retry), ConnectionLostError (reconnect) or UsageError (refused).
         """
-        request = ingest_pb2.SubscribeRequest(provider=provider, subscriber=subscriber, hold_ms=hold_ms)
+        request = ingest_pb2.SubscribeRequest(
+            provider=provider, subscriber=subscriber, hold_ms=hold_ms, instance=instance
+        )
         if resume is not None:
             request.resume.epoch = resume.epoch
             request.resume.sequence = resume.sequence
@@ -122,6 +129,20 @@ class StreamClient:
         except grpc.aio.AioRpcError as error:
             raise self._error(error) from None
         return bool(answer.accepted)
+
+    async def roles(self, provider: str) -> AsyncIterator[str]:
+        """The session manager's instance of a provider, now and at each change; empty while it stands by.
+
+        Raises as `subscribe` does.
+        """
+        call = self._watch_role(ingest_pb2.WatchRoleRequest(provider=provider))
+        try:
+            async for response in call:
+                yield response.instance
+        except grpc.aio.AioRpcError as error:
+            raise self._error(error) from None
+        finally:
+            call.cancel()
 
     def _error(self, error: grpc.aio.AioRpcError) -> TapelineError:
         text = f"raw stream at {self._address}: {error.details() or error.code().name}"

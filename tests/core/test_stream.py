@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ import pytest
 
 from tapeline.errors import Action, ConnectionLostError, StreamUnavailableError, UsageError
 from tapeline.ingest.v1 import ingest_pb2, ingest_pb2_grpc
-from tapeline.stream import Peek, Position, StreamClient, peek, request_resync, subscribe
+from tapeline.stream import Peek, Position, StreamClient, follow_role, peek, request_resync, subscribe
 
 
 class Service(ingest_pb2_grpc.IngestServiceServicer):
@@ -18,6 +19,7 @@ class Service(ingest_pb2_grpc.IngestServiceServicer):
 
     def __init__(self) -> None:
         self.asked: list[ingest_pb2.SubscribeRequest] = []
+        self.roles: asyncio.Queue[str | None] = asyncio.Queue()
 
     async def Subscribe(  # noqa: N802 - gRPC's name
         self,
@@ -32,6 +34,12 @@ class Service(ingest_pb2_grpc.IngestServiceServicer):
         yield ingest_pb2.SubscribeResponse(batch=ingest_pb2.RawBatch(epoch=9, first_sequence=7, payloads=payloads))
         if request.subscriber == "cut":
             await context.abort(grpc.StatusCode.INTERNAL, "broken")
+
+    async def WatchRole(  # noqa: N802 - gRPC's name
+        self, request: ingest_pb2.WatchRoleRequest, context: object
+    ) -> AsyncIterator[ingest_pb2.WatchRoleResponse]:
+        while (instance := await self.roles.get()) is not None:
+            yield ingest_pb2.WatchRoleResponse(instance=instance)
 
     async def RequestResync(  # noqa: N802 - gRPC's name
         self, request: ingest_pb2.RequestResyncRequest, context: object
@@ -90,3 +98,58 @@ async def test_a_resync_is_accepted_or_not() -> None:
 def test_a_position_comes_back_as_it_was() -> None:
     """A position is kept in Redis as text."""
     assert Position.parse(str(Position(1_700_000_000_000_000_000, 42))) == Position(1_700_000_000_000_000_000, 42)
+
+
+class Worker:
+    """Works as an instance, and takes a while to end."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.fails = False
+
+    async def __call__(self, instance: str, over: asyncio.Event) -> None:
+        self.said.append(f"{instance} begins")
+        if self.fails:
+            raise UsageError("no such thing")
+        await over.wait()
+        await asyncio.sleep(0.01)
+        self.said.append(f"{instance} ends")
+
+    async def said_so(self, *words: str) -> None:
+        async with asyncio.timeout(5):
+            while self.said != list(words):  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.005)
+
+
+async def test_work_follows_the_role() -> None:
+    """One instance after the other, none while standing by, none when the session manager's word is lost, and none at the end."""
+    service, worker, stop = Service(), Worker(), asyncio.Event()
+    async with serving(service) as address, StreamClient(address) as client:
+        following = asyncio.create_task(follow_role(client, "X", stop, worker))
+        for role in ("", "PRIMARY", "REPLICA", ""):
+            service.roles.put_nowait(role)
+        story = ["PRIMARY begins", "PRIMARY ends", "REPLICA begins", "REPLICA ends"]
+        await worker.said_so(*story)
+        service.roles.put_nowait("PRIMARY")
+        story.append("PRIMARY begins")
+        await worker.said_so(*story)
+        # The stream of roles ends, and is there again.
+        service.roles.put_nowait(None)
+        story.append("PRIMARY ends")
+        await worker.said_so(*story)
+        service.roles.put_nowait("PRIMARY")
+        story.append("PRIMARY begins")
+        await worker.said_so(*story)
+        stop.set()
+        await following
+        assert worker.said == [*story, "PRIMARY ends"]
+
+
+async def test_what_the_work_cannot_do_is_told() -> None:
+    """Its error is the follower's."""
+    service, worker = Service(), Worker()
+    worker.fails = True
+    service.roles.put_nowait("PRIMARY")
+    async with serving(service) as address, StreamClient(address) as client:
+        with pytest.raises(UsageError, match="no such thing"):
+            await follow_role(client, "X", asyncio.Event(), worker)

@@ -12,16 +12,17 @@ from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
 from tapeline.spec.encode import encode
 from tapeline.stream import StreamClient
 from tapeline.venues import load
+from tests.session_manager.place import Place
 
 EPOCH = 1_700_000_000_000_000_000
 BATCHES = 200
 
 
-class Source:
-    """A provider that is only a ring."""
+class Source(Place):
+    """One that a test fills."""
 
     def __init__(self) -> None:
-        self.ring = Ring(EPOCH, 64 << 20)
+        super().__init__(Ring(EPOCH, 64 << 20))
         self._router = Router(encode(load("kraken").session.routing), "KRAKEN", "PRIMARY", EPOCH)
 
     def say(self, place: int) -> None:
@@ -31,10 +32,6 @@ class Source:
         taken = self._router.take()
         assert taken is not None
         self.ring.append(Batch(*taken))
-
-    def request_resync(self, channel: str, reason: str) -> bool:
-        """Never asked here."""
-        raise AssertionError((channel, reason))
 
 
 def payloads(responses: list[bytes]) -> list[tuple[int, str, bytes]]:
@@ -61,7 +58,7 @@ async def taken(client: StreamClient, hold_ms: int) -> list[bytes]:
 async def test_held_batches_come_together_and_whole() -> None:
     """Held or not, every payload comes once, in order, on its channel; held ones in far fewer messages."""
     source = Source()
-    server = IngestServer("PRIMARY", {"KRAKEN": source})
+    server = IngestServer({"KRAKEN": source})
     port = await server.start("127.0.0.1:0")
     async with StreamClient(f"127.0.0.1:{port}") as client:
         both = asyncio.gather(taken(client, 0), taken(client, 50))

@@ -12,24 +12,21 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from session_manager.ring import Batch, Ring
 from session_manager.server import SERVICE, IngestServer
-from tapeline.errors import UsageError
+from tapeline.errors import StreamUnavailableError, UsageError
 from tapeline.ingest.v1 import ingest_pb2
 from tapeline.stream import Position, StreamClient, peek, request_resync, subscribe
+from tapeline.telemetry import TELEMETRY
 from tests.session_manager.fake_venue import until
+from tests.session_manager.place import Place
 
 EPOCH = 123_456_789
 
 
-class Source:
-    """A provider as the server sees it."""
+class Source(Place):
+    """One that a test fills."""
 
     def __init__(self, limit: int = 1 << 20) -> None:
-        self.ring = Ring(EPOCH, limit)
-        self.wishes: list[tuple[str, str]] = []
-
-    def request_resync(self, channel: str, reason: str) -> bool:
-        self.wishes.append((channel, reason))
-        return channel == "book"
+        super().__init__(Ring(EPOCH, limit))
 
     def add(self, count: int, payload: bytes = b"{}") -> bytes:
         """A batch of so many payloads."""
@@ -43,7 +40,7 @@ class Source:
 
 @asynccontextmanager
 async def _served(source: Source) -> AsyncIterator[str]:
-    server = IngestServer("PRIMARY", {"V": source})
+    server = IngestServer({"V": source})
     port = await server.start("127.0.0.1:0")
     try:
         yield f"127.0.0.1:{port}"
@@ -170,4 +167,73 @@ async def test_a_busy_port_is_an_error_with_its_name() -> None:
     """Two servers cannot have one port."""
     async with _served(Source()) as address:
         with pytest.raises(OSError, match=address):
-            await IngestServer("PRIMARY", {}).start(address)
+            await IngestServer({}).start(address)
+
+
+async def test_who_wants_another_instance_is_sent_away_for_now() -> None:
+    """The role may come: it is to be tried again, unlike what is plainly wrong."""
+    source = Source()
+    source.add(1)
+    async with _served(source) as address, StreamClient(address) as client:
+        with pytest.raises(StreamUnavailableError, match="V is PRIMARY here; asked for REPLICA"):
+            _ = [one async for one in client.subscribe("V", "test", instance="REPLICA")]
+        async for response in client.subscribe("V", "test", instance="PRIMARY"):
+            assert peek(response).last == 1
+            break
+
+
+async def test_a_role_is_told_now_and_at_each_change() -> None:
+    """To any number of watchers, until the server ends."""
+    source = Source()
+    heard: list[list[str]] = [[], []]
+
+    async def watch(client: StreamClient, into: list[str]) -> None:
+        async for instance in client.roles("V"):
+            into.append(instance)  # noqa: PERF401 - one at a time is what is seen
+
+    async with _served(source) as address:
+        client = StreamClient(address)
+        watching = [asyncio.create_task(watch(client, into)) for into in heard]
+        await until(lambda: heard == [["PRIMARY"], ["PRIMARY"]])
+        for number, instance in enumerate(["", "REPLICA"]):
+            source.instance = instance
+            source.tell()
+            await until(lambda: all(len(into) == number + 2 for into in heard))  # noqa: B023 - awaited at once
+        source.tell()
+        source.ring.close()
+    # The server's end is the end of the role, not an error.
+    await asyncio.gather(*watching)
+    await client.close()
+    assert heard == [["PRIMARY", "", "REPLICA"]] * 2
+
+
+async def test_what_comes_in_doubt_is_held_and_passed_on_once_it_is_over() -> None:
+    """Nothing is lost where the role turns out to be still ours."""
+    source = Source()
+    before = source.add(1)
+    async with _served(source) as address:
+        taking = asyncio.create_task(_take(address, 2))
+        await until(lambda: source.ring.cursors and all(source.ring.lag(one) == 0 for one in source.ring.cursors))
+        source.doubtful = True
+        after = source.add(2)
+        await asyncio.sleep(0.05)
+        assert not taking.done()
+        source.doubtful = False
+        source.tell()
+        assert await taking == [before, after]
+
+
+async def test_what_came_after_the_role_was_lost_is_withheld() -> None:
+    """The stream ends; what is not passed on is counted and told."""
+    source = Source()
+    before = source.add(1)
+    counted = TELEMETRY.value("payloads_withheld", provider="V")
+    async with _served(source) as address:
+        taking = asyncio.create_task(_take(address, 2))
+        await until(lambda: source.ring.cursors and all(source.ring.lag(one) == 0 for one in source.ring.cursors))
+        source.doubtful = True
+        source.add(3)
+        source.doubtful, source.lost = False, True
+        source.tell()
+        assert await taking == [before]
+    assert TELEMETRY.value("payloads_withheld", provider="V") == counted + 3

@@ -24,6 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", metavar="N", help="synthesise N payloads a second over all venues (default: 10000)")
     parser.add_argument("--seconds", metavar="S", help="end after S seconds (default: captures end, else Ctrl-C)")
+    parser.add_argument(
+        "--replica", action="store_true", help="both streams, PRIMARY and REPLICA, each with its own processes"
+    )
     parser.add_argument("--live", action="store_true", help="the venues' real endpoints; nothing is emulated")
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="where everything is kept (default: TAPELINE_DATA_DIR or ./data)"

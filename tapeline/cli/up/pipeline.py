@@ -152,7 +152,7 @@ class Pipeline:
         return self.plan.data_dir / "ledger.jsonl"
 
     def _start_manager(self, instance: str, sources: list[str]) -> Child:
-        flags = ["--venues", ",".join(self.plan.venues), "--instance", instance, *sources]
+        flags = ["--venues", ",".join(self.plan.venues), "--instance", instance, *sources, "--redis", self.redis_url]
         return self._spawn(f"session_manager-{instance}", "session_manager", flags)
 
     def _start_readers(self, instance: str, source: str) -> None:

@@ -56,7 +56,7 @@ def make_plan(args: argparse.Namespace, settings: Settings) -> Plan:
     return Plan(
         source=source,
         venues=_venues(args.venues, args.captures),
-        instances=settings.instances,
+        instances=("PRIMARY", "REPLICA") if args.replica else settings.instances,
         captures=args.captures,
         speed=_speed(args.speed),
         rate=_rate(args.rate),

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftapeline/ingest/v1/ingest.proto\x12\x12tapeline.ingest.v1\"<\n\x08Position\x12\x14\n\x05\x65poch\x18\x01 \x01(\x06R\x05\x65poch\x12\x1a\n\x08sequence\x18\x02 \x01(\x04R\x08sequence\"\x9d\x01\n\x10SubscribeRequest\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x1e\n\nsubscriber\x18\x02 \x01(\tR\nsubscriber\x12\x34\n\x06resume\x18\x03 \x01(\x0b\x32\x1c.tapeline.ingest.v1.PositionR\x06resume\x12\x17\n\x07hold_ms\x18\x04 \x01(\rR\x06holdMs\"\x7f\n\x11SubscribeResponse\x12\x34\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1c.tapeline.ingest.v1.RawBatchH\x00R\x05\x62\x61tch\x12+\n\x03gap\x18\x02 \x01(\x0b\x32\x17.tapeline.ingest.v1.GapH\x00R\x03gapB\x07\n\x05\x65vent\"\xf1\x01\n\x08RawBatch\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x1a\n\x08instance\x18\x02 \x01(\tR\x08instance\x12\x14\n\x05\x65poch\x18\x03 \x01(\x06R\x05\x65poch\x12%\n\x0e\x66irst_sequence\x18\x04 \x01(\x04R\rfirstSequence\x12\x37\n\x08\x63hannels\x18\x05 \x03(\x0b\x32\x1b.tapeline.ingest.v1.ChannelR\x08\x63hannels\x12\x37\n\x08payloads\x18\x06 \x03(\x0b\x32\x1b.tapeline.ingest.v1.PayloadR\x08payloads\"5\n\x07\x43hannel\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06schema\x18\x02 \x01(\tR\x06schema\"p\n\x07Payload\x12\x18\n\x07\x63hannel\x18\x01 \x01(\rR\x07\x63hannel\x12\x17\n\x07ts_recv\x18\x02 \x01(\x06R\x06tsRecv\x12\x1e\n\nconnection\x18\x03 \x01(\rR\nconnection\x12\x12\n\x04\x64\x61ta\x18\x04 \x01(\x0cR\x04\x64\x61ta\"\x99\x01\n\x03Gap\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x1a\n\x08instance\x18\x02 \x01(\tR\x08instance\x12\x14\n\x05\x65poch\x18\x03 \x01(\x06R\x05\x65poch\x12#\n\rfrom_sequence\x18\x04 \x01(\x04R\x0c\x66romSequence\x12\x1f\n\x0bto_sequence\x18\x05 \x01(\x04R\ntoSequence\"d\n\x14RequestResyncRequest\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x18\n\x07\x63hannel\x18\x02 \x01(\tR\x07\x63hannel\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"3\n\x15RequestResyncResponse\x12\x1a\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08R\x08\x61\x63\x63\x65pted2\xd1\x01\n\rIngestService\x12Z\n\tSubscribe\x12$.tapeline.ingest.v1.SubscribeRequest\x1a%.tapeline.ingest.v1.SubscribeResponse0\x01\x12\x64\n\rRequestResync\x12(.tapeline.ingest.v1.RequestResyncRequest\x1a).tapeline.ingest.v1.RequestResyncResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftapeline/ingest/v1/ingest.proto\x12\x12tapeline.ingest.v1\"<\n\x08Position\x12\x14\n\x05\x65poch\x18\x01 \x01(\x06R\x05\x65poch\x12\x1a\n\x08sequence\x18\x02 \x01(\x04R\x08sequence\"\xb9\x01\n\x10SubscribeRequest\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x1e\n\nsubscriber\x18\x02 \x01(\tR\nsubscriber\x12\x34\n\x06resume\x18\x03 \x01(\x0b\x32\x1c.tapeline.ingest.v1.PositionR\x06resume\x12\x17\n\x07hold_ms\x18\x04 \x01(\rR\x06holdMs\x12\x1a\n\x08instance\x18\x05 \x01(\tR\x08instance\"\x7f\n\x11SubscribeResponse\x12\x34\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1c.tapeline.ingest.v1.RawBatchH\x00R\x05\x62\x61tch\x12+\n\x03gap\x18\x02 \x01(\x0b\x32\x17.tapeline.ingest.v1.GapH\x00R\x03gapB\x07\n\x05\x65vent\"\xf1\x01\n\x08RawBatch\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x1a\n\x08instance\x18\x02 \x01(\tR\x08instance\x12\x14\n\x05\x65poch\x18\x03 \x01(\x06R\x05\x65poch\x12%\n\x0e\x66irst_sequence\x18\x04 \x01(\x04R\rfirstSequence\x12\x37\n\x08\x63hannels\x18\x05 \x03(\x0b\x32\x1b.tapeline.ingest.v1.ChannelR\x08\x63hannels\x12\x37\n\x08payloads\x18\x06 \x03(\x0b\x32\x1b.tapeline.ingest.v1.PayloadR\x08payloads\"5\n\x07\x43hannel\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06schema\x18\x02 \x01(\tR\x06schema\"p\n\x07Payload\x12\x18\n\x07\x63hannel\x18\x01 \x01(\rR\x07\x63hannel\x12\x17\n\x07ts_recv\x18\x02 \x01(\x06R\x06tsRecv\x12\x1e\n\nconnection\x18\x03 \x01(\rR\nconnection\x12\x12\n\x04\x64\x61ta\x18\x04 \x01(\x0cR\x04\x64\x61ta\"\x99\x01\n\x03Gap\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x1a\n\x08instance\x18\x02 \x01(\tR\x08instance\x12\x14\n\x05\x65poch\x18\x03 \x01(\x06R\x05\x65poch\x12#\n\rfrom_sequence\x18\x04 \x01(\x04R\x0c\x66romSequence\x12\x1f\n\x0bto_sequence\x18\x05 \x01(\x04R\ntoSequence\"d\n\x14RequestResyncRequest\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\x12\x18\n\x07\x63hannel\x18\x02 \x01(\tR\x07\x63hannel\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"3\n\x15RequestResyncResponse\x12\x1a\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08R\x08\x61\x63\x63\x65pted\".\n\x10WatchRoleRequest\x12\x1a\n\x08provider\x18\x01 \x01(\tR\x08provider\"/\n\x11WatchRoleResponse\x12\x1a\n\x08instance\x18\x01 \x01(\tR\x08instance2\xad\x02\n\rIngestService\x12Z\n\tSubscribe\x12$.tapeline.ingest.v1.SubscribeRequest\x1a%.tapeline.ingest.v1.SubscribeResponse0\x01\x12\x64\n\rRequestResync\x12(.tapeline.ingest.v1.RequestResyncRequest\x1a).tapeline.ingest.v1.RequestResyncResponse\x12Z\n\tWatchRole\x12$.tapeline.ingest.v1.WatchRoleRequest\x1a%.tapeline.ingest.v1.WatchRoleResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSITION']._serialized_start=55
   _globals['_POSITION']._serialized_end=115
   _globals['_SUBSCRIBEREQUEST']._serialized_start=118
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=275
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=277
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=404
-  _globals['_RAWBATCH']._serialized_start=407
-  _globals['_RAWBATCH']._serialized_end=648
-  _globals['_CHANNEL']._serialized_start=650
-  _globals['_CHANNEL']._serialized_end=703
-  _globals['_PAYLOAD']._serialized_start=705
-  _globals['_PAYLOAD']._serialized_end=817
-  _globals['_GAP']._serialized_start=820
-  _globals['_GAP']._serialized_end=973
-  _globals['_REQUESTRESYNCREQUEST']._serialized_start=975
-  _globals['_REQUESTRESYNCREQUEST']._serialized_end=1075
-  _globals['_REQUESTRESYNCRESPONSE']._serialized_start=1077
-  _globals['_REQUESTRESYNCRESPONSE']._serialized_end=1128
-  _globals['_INGESTSERVICE']._serialized_start=1131
-  _globals['_INGESTSERVICE']._serialized_end=1340
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=303
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=305
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=432
+  _globals['_RAWBATCH']._serialized_start=435
+  _globals['_RAWBATCH']._serialized_end=676
+  _globals['_CHANNEL']._serialized_start=678
+  _globals['_CHANNEL']._serialized_end=731
+  _globals['_PAYLOAD']._serialized_start=733
+  _globals['_PAYLOAD']._serialized_end=845
+  _globals['_GAP']._serialized_start=848
+  _globals['_GAP']._serialized_end=1001
+  _globals['_REQUESTRESYNCREQUEST']._serialized_start=1003
+  _globals['_REQUESTRESYNCREQUEST']._serialized_end=1103
+  _globals['_REQUESTRESYNCRESPONSE']._serialized_start=1105
+  _globals['_REQUESTRESYNCRESPONSE']._serialized_end=1156
+  _globals['_WATCHROLEREQUEST']._serialized_start=1158
+  _globals['_WATCHROLEREQUEST']._serialized_end=1204
+  _globals['_WATCHROLERESPONSE']._serialized_start=1206
+  _globals['_WATCHROLERESPONSE']._serialized_end=1253
+  _globals['_INGESTSERVICE']._serialized_start=1256
+  _globals['_INGESTSERVICE']._serialized_end=1557
 # @@protoc_insertion_point(module_scope)

@@ -54,12 +54,15 @@ class SubscribeRequest(_message.Message):
     SUBSCRIBER_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     HOLD_MS_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """The provider whose payloads are wanted, such as BINANCE_SPOT."""
     subscriber: _builtins.str
     """The subscriber's name, for logs and metrics."""
     hold_ms: _builtins.int
     """How long, in milliseconds, batches may wait to be sent together; 0: each is sent at once."""
+    instance: _builtins.str
+    """The instance that is wanted, PRIMARY or REPLICA; empty: whichever it is."""
     @_builtins.property
     def resume(self) -> Global___Position:
         """The last position taken; absent means all that the ring still holds."""
@@ -71,10 +74,11 @@ class SubscribeRequest(_message.Message):
         subscriber: _builtins.str = ...,
         resume: Global___Position | None = ...,
         hold_ms: _builtins.int = ...,
+        instance: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_ms", b"hold_ms", "provider", b"provider", "resume", b"resume", "subscriber", b"subscriber"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_ms", b"hold_ms", "instance", b"instance", "provider", b"provider", "resume", b"resume", "subscriber", b"subscriber"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -307,3 +311,47 @@ class RequestResyncResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequestResyncResponse: _TypeAlias = RequestResyncResponse  # noqa: Y015
+
+@_typing.final
+class WatchRoleRequest(_message.Message):
+    """Whose role."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """The provider, such as BINANCE_SPOT."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provider", b"provider"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRoleRequest: _TypeAlias = WatchRoleRequest  # noqa: Y015
+
+@_typing.final
+class WatchRoleResponse(_message.Message):
+    """A role, held until the next response or the end of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    instance: _builtins.str
+    """PRIMARY or REPLICA; empty while another process has each."""
+    def __init__(
+        self,
+        *,
+        instance: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRoleResponse: _TypeAlias = WatchRoleResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class IngestServiceStub:
                 request_serializer=tapeline_dot_ingest_dot_v1_dot_ingest__pb2.RequestResyncRequest.SerializeToString,
                 response_deserializer=tapeline_dot_ingest_dot_v1_dot_ingest__pb2.RequestResyncResponse.FromString,
                 _registered_method=True)
+        self.WatchRole = channel.unary_stream(
+                '/tapeline.ingest.v1.IngestService/WatchRole',
+                request_serializer=tapeline_dot_ingest_dot_v1_dot_ingest__pb2.WatchRoleRequest.SerializeToString,
+                response_deserializer=tapeline_dot_ingest_dot_v1_dot_ingest__pb2.WatchRoleResponse.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer:
@@ -65,6 +70,13 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchRole(self, request, context):
+        """Tells the role that this process has for a provider, now and at every change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.RequestResync,
                     request_deserializer=tapeline_dot_ingest_dot_v1_dot_ingest__pb2.RequestResyncRequest.FromString,
                     response_serializer=tapeline_dot_ingest_dot_v1_dot_ingest__pb2.RequestResyncResponse.SerializeToString,
+            ),
+            'WatchRole': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRole,
+                    request_deserializer=tapeline_dot_ingest_dot_v1_dot_ingest__pb2.WatchRoleRequest.FromString,
+                    response_serializer=tapeline_dot_ingest_dot_v1_dot_ingest__pb2.WatchRoleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class IngestService:
             '/tapeline.ingest.v1.IngestService/RequestResync',
             tapeline_dot_ingest_dot_v1_dot_ingest__pb2.RequestResyncRequest.SerializeToString,
             tapeline_dot_ingest_dot_v1_dot_ingest__pb2.RequestResyncResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tapeline.ingest.v1.IngestService/WatchRole',
+            tapeline_dot_ingest_dot_v1_dot_ingest__pb2.WatchRoleRequest.SerializeToString,
+            tapeline_dot_ingest_dot_v1_dot_ingest__pb2.WatchRoleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class IngestServiceStub:
     """Streams every raw payload from a position on, in batches, with explicit gaps."""
     RequestResync: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.RequestResyncRequest, _ingest_pb2.RequestResyncResponse]
     """Asks for a fresh book snapshot of one channel; it arrives in the stream as one more raw payload."""
+    WatchRole: _grpc.UnaryStreamMultiCallable[_ingest_pb2.WatchRoleRequest, _ingest_pb2.WatchRoleResponse]
+    """Tells the role that this process has for a provider, now and at every change."""
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -47,6 +49,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Streams every raw payload from a position on, in batches, with explicit gaps."""
     RequestResync: _aio.UnaryUnaryMultiCallable[_ingest_pb2.RequestResyncRequest, _ingest_pb2.RequestResyncResponse]  # type: ignore[assignment]
     """Asks for a fresh book snapshot of one channel; it arrives in the stream as one more raw payload."""
+    WatchRole: _aio.UnaryStreamMultiCallable[_ingest_pb2.WatchRoleRequest, _ingest_pb2.WatchRoleResponse]  # type: ignore[assignment]
+    """Tells the role that this process has for a provider, now and at every change."""
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by a session manager; every subscriber has a cursor of its own."""
@@ -66,5 +70,13 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.RequestResyncResponse, _abc.Awaitable[_ingest_pb2.RequestResyncResponse]]:
         """Asks for a fresh book snapshot of one channel; it arrives in the stream as one more raw payload."""
+
+    @_abc_1.abstractmethod
+    def WatchRole(
+        self,
+        request: _ingest_pb2.WatchRoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_pb2.WatchRoleResponse], _abc.AsyncIterator[_ingest_pb2.WatchRoleResponse]]:
+        """Tells the role that this process has for a provider, now and at every change."""
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

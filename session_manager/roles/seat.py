@@ -1,0 +1,86 @@
+"""One provider's place in a process: a session runs in it while the process has a role, and nothing does while it stands by."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from session_manager.provider import Provider
+from session_manager.ring import Ring
+
+_DRAIN_SECONDS = 2.0
+
+
+class Seat:
+    """`make` starts nothing: it makes the session of an instance. `doubtful` says, at a monotonic time in seconds, whether
+    the role may be another's by now; while it may, nothing that is received is passed on.
+    """
+
+    def __init__(
+        self, provider: str, make: Callable[[str], Provider], doubtful: Callable[[float], bool] = lambda _now: False
+    ) -> None:
+        self.provider = provider
+        self.instance = ""
+        """PRIMARY or REPLICA; empty while it stands by."""
+        self.running: Provider | None = None
+        self._last: dict[str, object] = {}
+        self._make = make
+        self._doubtful = doubtful
+        self._lost = False
+        self.news = asyncio.Event()
+        """Set at the next change; then there is another one."""
+
+    @property
+    def ring(self) -> Ring | None:
+        """The batches of the session that runs."""
+        return self.running.ring if self.running is not None else None
+
+    def begin(self, instance: str) -> None:
+        """Starts a session as this instance."""
+        self._lost = False
+        self.running = self._make(instance)
+        self.instance = instance
+        self.running.start()
+        self.tell()
+
+    async def end(self, *, lost: bool) -> None:
+        """Ends the session; where the role is `lost`, what came since it was in doubt is not passed on."""
+        ending = self.running
+        if ending is None:
+            return
+        self._lost = lost
+        self.tell()
+        await ending.stop()
+        self._last = ending.stats()
+        await _drained(ending.ring)
+        self.running = None
+        self.instance = ""
+        self.tell()
+
+    def stats(self) -> dict[str, object]:
+        """What the session tells, or the last one told at its end; and as which instance it runs."""
+        told = self.running.stats() if self.running is not None else self._last
+        return {"instance": self.instance, **told}
+
+    def tell(self) -> None:
+        """Wakes all who wait for a change."""
+        self.news.set()
+        self.news = asyncio.Event()
+
+    async def trusted(self, ring: Ring) -> bool:
+        """Waits while it is in doubt whether a ring's batches may be passed on; False where they may not."""
+        while not self._lost and self.ring is ring and self._doubtful(time.monotonic()):
+            await self.news.wait()
+        return not (self._lost and self.ring is ring)
+
+    def request_resync(self, channel: str, reason: str) -> bool:
+        """Whether a fresh book of the channel will come."""
+        return self.running is not None and self.running.request_resync(channel, reason)
+
+
+async def _drained(ring: Ring) -> None:
+    """Waits until all subscribers have taken what they may, but not for long."""
+    end = time.monotonic() + _DRAIN_SECONDS
+    while ring.cursors and time.monotonic() < end:  # noqa: ASYNC110 - a ring's cursors have no event, and this is rare
+        await asyncio.sleep(0.01)

@@ -175,6 +175,10 @@ impl PyRouter {
         self.router.run(|router| router.connected(connection, endpoint))
     }
 
+    fn reroute(&mut self, routing: &[u8]) -> PyResult<()> {
+        Ok(self.router.run(|router| router.reroute(routing))??)
+    }
+
     fn learn(&mut self, connection: u32, key: &str, channel: &str) -> PyResult<()> {
         self.router.run(|router| router.learn(connection, key, channel))
     }

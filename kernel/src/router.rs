@@ -158,9 +158,26 @@ impl Router {
 
     /// A connection has begun, to the endpoint of this name; whatever was known of one with its number is forgotten.
     pub fn connected(&mut self, connection: u32, endpoint: &str) {
-        let place = self.endpoints.iter().position(|name| name == endpoint);
-        self.lines.insert(connection, Line::new(place.map_or(0, |place| 1 << place)));
+        self.lines.insert(connection, Line::new(endpoint, self.bit(endpoint)));
         self.line = None;
+    }
+
+    /// Goes on by another routing of the same venue: the open batch, channels, connections and their keys stay as they are.
+    pub fn reroute(&mut self, routing: &[u8]) -> Result<(), SpecError> {
+        let next = Self::new(routing, "", "", 0)?;
+        let before = std::mem::replace(self, next);
+        (self.writer, self.batch) = (before.writer, before.batch);
+        (self.channels, self.lines) = (before.channels, before.lines);
+        let bits: Vec<u64> = self.lines.values().map(|line| self.bit(&line.name)).collect();
+        for (line, bit) in self.lines.values_mut().zip(bits) {
+            (line.endpoint, line.goal) = (bit, 0);
+        }
+        Ok(())
+    }
+
+    /// The bit of an endpoint that routes tell apart; 0 for any other.
+    fn bit(&self, endpoint: &str) -> u64 {
+        self.endpoints.iter().position(|name| name == endpoint).map_or(0, |place| 1 << place)
     }
 
     /// From now on a key names a channel in the connection's frames.

@@ -48,6 +48,8 @@ class Router:
         """
     def connected(self, connection: int, endpoint: str) -> None:
         """A connection has begun, to the endpoint of this name; what was known of one with its number is forgotten."""
+    def reroute(self, routing: bytes) -> None:
+        """Goes on by another routing of the same venue; the open batch, connections and their keys stay as they are."""
     def learn(self, connection: int, key: str, channel: str) -> None:
         """From now on `key` names `channel` in frames of the connection (`Route.channel` `{@path}`)."""
     def forget(self, connection: int, key: str | None = None) -> None:

@@ -9,6 +9,8 @@ pub const MAX_CHANNELS: usize = 1 << 17;
 /// What is known of one connection.
 #[derive(Debug, Default)]
 pub struct Line {
+    /// Its endpoint's name.
+    pub name: String,
     /// The bit of its endpoint; 0 where no route names it.
     pub endpoint: u64,
     /// What scans of its frames stop at.
@@ -18,8 +20,8 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn new(endpoint: u64) -> Self {
-        Self { endpoint, ..Self::default() }
+    pub fn new(name: &str, endpoint: u64) -> Self {
+        Self { name: name.to_owned(), endpoint, ..Self::default() }
     }
 
     /// The channel of a key.

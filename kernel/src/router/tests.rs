@@ -287,3 +287,26 @@ fn frames_are_decoded_to_be_routed_and_kept_as_they_came() {
     assert_eq!(router.decode(&packed), Ok(&br#"{"ch":"a"}"#[..]));
     assert_eq!(router.decode(b"pong"), Err(Undecodable("bad_gzip")));
 }
+
+#[test]
+fn another_routing_loses_nothing() {
+    let keyed = r#"{"channel":"{@k}","when":[],"words":[],"endpoints":["a"],"cursor":""}"#;
+    let plain = r#"{"channel":"{c}","when":[],"words":[],"endpoints":[],"cursor":""}"#;
+    let mut router = router(&routing(&[plain, keyed].join(",")));
+    router.connected(0, "a");
+    router.learn(0, "7", "seven");
+    assert!(router.push(0, 1, br#"{"c":"one"}"#).is_some());
+    let other = r#"{"channel":"other","when":[{"path":"b","equals":[],"absent":false,"like":[]}],"words":[],
+        "endpoints":["b"],"cursor":""}"#;
+    router.reroute(routing(&[other, keyed].join(",")).as_bytes()).unwrap();
+    assert_eq!(router.push(0, 2, br#"{"c":"one"}"#), None);
+    assert!(router.push(0, 3, br#"{"k":7}"#).is_some());
+    router.connected(1, "b");
+    assert!(router.push(1, 4, br#"{"b":1}"#).is_some());
+    assert_eq!(router.push(0, 5, br#"{"b":1}"#), None);
+    let bytes = router.take(|head, body| [head, body].concat()).unwrap().2;
+    let Ok(Response::Batch(batch)) = Response::parse(&bytes) else { panic!("no batch") };
+    let names = batch.payloads().iter().map(|payload| batch.channels[payload.channel as usize].0).collect::<Vec<_>>();
+    assert_eq!(names, ["one", "seven", "other"]);
+    assert!(router.reroute(b"{}").is_err());
+}

@@ -71,6 +71,7 @@ class Provider:
     def __init__(self, session: Session, channels: list[str], running: Running) -> None:
         loop = self._loop = asyncio.get_running_loop()
         self.running = running
+        self._spec = session
         self.ring = Ring(running.epoch, running.ring_bytes)
         self.router = Router(encode(routing(session, channels)), running.provider, running.instance, running.epoch)
         self.session = VenueSession(session, plan(session, channels), random.Random(running.epoch), self.router.cursor)
@@ -119,6 +120,8 @@ class Provider:
         Raises UsageError, and changes nothing, where the venue's limits leave no room for them.
         """
         actions = self.session.reconcile(self._loop.time(), channels)
+        if self._spec.symbol_routes:
+            self.router.reroute(encode(routing(self._spec, channels)))
         self._do(actions)
 
     def request_resync(self, channel: str, reason: str) -> bool:

@@ -17,6 +17,7 @@ from tapeline.spec.session import (
     Family,
     Gate,
     Pacing,
+    Poll,
     Prepare,
     Reconnect,
     Request,
@@ -145,3 +146,62 @@ ASKING = replace(
     channels=("book:${symbol}",),
 )
 """Snapshots asked for over the socket, two at a time, as at HTX."""
+
+REPLACING = replace(
+    PLAIN,
+    subscription=Subscription(
+        '[{"ticket":"${id}"},${args},{"format":"DEFAULT"}]', "", Ack(AckBy.NONE), batch=Batch.REPLACE
+    ),
+    families=(Family("trade", ("trade:${symbol}",), "public", argument='{"type":"trade","codes":["${symbol}"]}'),),
+)
+"""Each message replaces the set before it, as at Upbit."""
+
+IN_URL = replace(
+    PLAIN,
+    endpoints=(Endpoint("public", "wss://plain.example/stream?streams=${args}"),),
+    subscription=Subscription("", "", Ack(AckBy.NONE), batch=Batch.URL, separator="/"),
+    families=(Family("trade", ("trade:${symbol}",), "public", argument="${symbol:lower}@trade"),),
+)
+"""The set stands in the address."""
+
+POLLED = replace(
+    PLAIN,
+    endpoints=(Endpoint("rest", ""),),
+    families=(
+        Family(
+            "trades",
+            ("trades:${symbol}",),
+            "rest",
+            cadence=30.0,
+            poll=Poll("trades", 10.0, fastest=1.0, cursor="last", first="0", entries="trades", full=4),
+        ),
+        Family("depth", ("depth:${symbol}",), "rest", poll=Poll("depth", 5.0)),
+    ),
+    requests=(
+        Request("trades", "https://x.example/trades?pair=${symbol}&since=${cursor}", Schema.TRADES, cost=2),
+        Request("depth", "https://x.example/depth?pair=${symbol}", Schema.MBO, failed=(Match("error.0"),)),
+    ),
+    rest=Budget(10, 10.0),
+    channels=("trades:${symbol}", "depth:${symbol}"),
+)
+"""No socket at all."""
+
+BACKFILLED = replace(
+    PLAIN,
+    families=(
+        Family("logs", ("logs:${symbol}",), "public", backfill="missed"),
+        Family("swaps", ("swaps:${symbol}",), "public", backfill="asked"),
+    ),
+    requests=(
+        Request("missed", "https://x.example/logs?pool=${symbol}&from=${cursor}", Schema.TRADES),
+        Request(
+            "asked",
+            "",
+            Schema.TRADES,
+            message='{"id":${id},"method":"getLogs","params":["${symbol}","${cursor}"]}',
+            answer=(Match("result"),),
+            id="id",
+        ),
+    ),
+)
+"""What was missed is asked for, by HTTP or over the socket."""

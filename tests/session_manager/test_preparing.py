@@ -217,7 +217,7 @@ def test_signers_are_found_by_name() -> None:
     """One that is not there is refused; a secret that is not set is told by its name."""
     with pytest.raises(SpecIncompleteError, match="no signer 'nobody'"):
         load("nobody")
-    signing = Signing("kraken", "public", "n", 1, {"VENUE_SECRET_KRAKEN_KEY": "k"})
+    signing = Signing("kraken", "public", "n", 1, environment={"VENUE_SECRET_KRAKEN_KEY": "k"})
     assert signing.secret("key") == "k"
     with pytest.raises(VenueError, match="VENUE_SECRET_KRAKEN_PRIVATE is not set"):
         signing.secret("private")

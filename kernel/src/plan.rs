@@ -322,12 +322,12 @@ impl Condition {
             return !self.absent;
         }
         let text = value.of(source.text(self.place));
-        (self.equals.iter().any(|word| **word == *text) || self.fits(text)) != self.absent
+        (self.equals.iter().any(|word| **word == *text) || !self.like.is_empty() && self.fits(text)) != self.absent
     }
 
+    #[cold]
     fn fits(&self, text: &[u8]) -> bool {
-        !self.like.is_empty()
-            && std::str::from_utf8(text).is_ok_and(|text| self.like.iter().any(|like| glob::matches(like, text)))
+        std::str::from_utf8(text).is_ok_and(|text| self.like.iter().any(|like| glob::matches(like, text)))
     }
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from uuid import UUID
 
-from tests.oracle.records import F_MAYBE_BAD, F_MBP, F_SNAPSHOT, UNDEF_PRICE, Instrument, Published
+from tests.oracle.records import F_MAYBE_BAD, F_MBP, F_SNAPSHOT, MAX_SIZE, UNDEF_PRICE, Instrument, Published
 
 Rows = list[tuple[str, Decimal, Decimal]]
 """Side (`B`, `A`), price, new size."""
@@ -26,6 +26,10 @@ def infer(out: Published, instrument: Instrument, prices: list[Decimal], sizes: 
     if instrument.known or not sizes:
         return
     lot = Decimal(1).scaleb(-min(finest(sizes), 9))
+    # Coarser where more than a tenth of this very book would not fit 32 bits.
+    large = sorted(sizes)[(len(sizes) - 1) * 9 // 10]
+    while large // lot > MAX_SIZE:
+        lot *= 10
     shift = min(max(finest(prices) - 9, 0), 9)
     news = lot != instrument.lot or shift != instrument.price_shift or not instrument.defined
     instrument.known, instrument.lot, instrument.price_shift = 1, lot, shift

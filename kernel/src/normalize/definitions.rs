@@ -94,7 +94,12 @@ impl State {
             size_places = size_places.max(level.size.trimmed().decimals);
             price_places = price_places.max(level.price.trimmed().decimals);
         }
-        let lot = lot_for(Dec { mantissa: 1, decimals: size_places }, None);
+        // Coarser than the venue's own places where more than a tenth of this very book would be beyond a record.
+        let (mantissa, decimals) = lot_for(Dec { mantissa: 1, decimals: size_places }, None);
+        let mut needed: Vec<(i64, u8)> =
+            levels.iter().map(|level| lot_for(Dec { mantissa, decimals }, Some(level.size))).collect();
+        needed.sort_unstable_by_key(|(mantissa, decimals)| (std::cmp::Reverse(*decimals), *mantissa));
+        let lot = needed.get((needed.len() - 1) * 9 / 10).copied().unwrap_or((mantissa, decimals));
         let known = self.instruments.get_mut(instrument);
         let price_shift = price_places.saturating_sub(9).min(9);
         let news = known.lot != lot || known.price_shift != price_shift || !known.defined;

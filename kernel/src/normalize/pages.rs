@@ -104,11 +104,13 @@ impl State {
     }
 
     /// Notes a page's trade with an id; `new`: whether it has not been before. To be called before its chain moves on.
+    #[cold]
     pub(super) fn page_begins(&mut self, channel: usize, instrument: usize, link: LinkRule) {
         self.page_of(channel, instrument, Some(link));
     }
 
     /// Notes what a trade with an id was.
+    #[cold]
     pub(super) fn paged_id(&mut self, instrument: usize, id: u64, new: bool) {
         let Some(page) = self.pages.iter_mut().find(|page| page.instrument == instrument) else { return };
         if !new {
@@ -120,6 +122,7 @@ impl State {
     }
 
     /// Whether a page's trade without an id has not been before.
+    #[cold]
     pub(super) fn paged(&mut self, channel: usize, instrument: usize, identity: &Identity) -> bool {
         let at = self.page_of(channel, instrument, None);
         let hash = identity.hash();

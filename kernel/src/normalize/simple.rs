@@ -118,6 +118,7 @@ impl State {
     }
 
     /// Fills in what a quote leaves unchanged, and remembers it; false where there is nothing to take that from.
+    #[cold]
     fn carry(
         &mut self,
         channel: usize,

@@ -188,24 +188,22 @@ impl Tree {
     fn node(&mut self, path: &str) -> usize {
         let mut at = 0usize;
         for piece in path.split('.').filter(|piece| !piece.is_empty()) {
-            at = match piece.parse::<i32>() {
-                Ok(place) => match self.nodes[at].items.iter().find(|(known, _)| *known == place) {
-                    Some((_, node)) => *node as usize,
-                    None => {
-                        let node = self.grow();
-                        self.nodes[at].items.push((place, node as u32));
-                        node
-                    }
-                },
-                Err(_) => match self.nodes[at].keys.iter().find(|known| *known.text == *piece.as_bytes()) {
-                    Some(known) => known.node as usize,
-                    None => {
-                        let node = self.grow();
-                        self.nodes[at].keys.push(Key::new(piece.as_bytes(), node as u32));
-                        node
-                    }
-                },
+            let place = piece.parse::<i32>().ok();
+            let node = &self.nodes[at];
+            let known = match place {
+                Some(place) => node.items.iter().find(|(known, _)| *known == place).map(|(_, node)| *node),
+                None => node.keys.iter().find(|known| *known.text == *piece.as_bytes()).map(|known| known.node),
             };
+            let next = known.unwrap_or_else(|| {
+                let next = self.grow() as u32;
+                if let Some(place) = place {
+                    self.nodes[at].items.push((place, next));
+                }
+                // A number is a place of an array and a key of an object, whichever stands there.
+                self.nodes[at].keys.push(Key::new(piece.as_bytes(), next));
+                next
+            });
+            at = next as usize;
         }
         at
     }
@@ -340,6 +338,13 @@ mod tests {
                 .map(String::from)
                 .to_vec())
         );
+    }
+
+    #[test]
+    fn a_number_is_a_place_of_an_array_and_a_key_of_an_object() {
+        let found = find(&["35", "trades.0.270", "0"], r#"{"35":"X","trades":[{"270":"1.5"}],"0":7}"#);
+        assert_eq!(found, Ok(["Text X", "Text 1.5", "Number 7"].map(String::from).to_vec()));
+        assert_eq!(find(&["0", "-1"], "[5,6]"), Ok(["Number 5", "Number 6"].map(String::from).to_vec()));
     }
 
     #[test]

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from session_manager.provider import Provider
 from session_manager.ring import Ring
 
-_DRAIN_SECONDS = 2.0
+_DRAIN_SECONDS, _LOST_DRAIN_SECONDS = 8.0, 2.0
+"""How long subscribers may take to read what the ring holds at the end; less where another process has the role already."""
 
 
 class Seat:
@@ -53,7 +54,7 @@ class Seat:
         self.tell()
         await ending.stop()
         self._last = ending.stats()
-        await _drained(ending.ring)
+        await _drained(ending.ring, _LOST_DRAIN_SECONDS if lost else _DRAIN_SECONDS)
         self.running = None
         self.instance = ""
         self.tell()
@@ -79,8 +80,8 @@ class Seat:
         return self.running is not None and self.running.request_resync(channel, reason)
 
 
-async def _drained(ring: Ring) -> None:
+async def _drained(ring: Ring, seconds: float) -> None:
     """Waits until all subscribers have taken what they may, but not for long."""
-    end = time.monotonic() + _DRAIN_SECONDS
+    end = time.monotonic() + seconds
     while ring.cursors and time.monotonic() < end:  # noqa: ASYNC110 - a ring's cursors have no event, and this is rare
         await asyncio.sleep(0.01)

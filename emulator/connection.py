@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import cast
@@ -13,22 +14,28 @@ from typing import cast
 import numpy as np
 
 from emulator import wire
+from emulator.dialogue import ping_text
 from emulator.faults import Command, Target
+from emulator.hands import ConnectionHands
 from emulator.ledger import MADE, OWN
 from emulator.live import LiveFeed, Places
 from emulator.personal import Own
 from emulator.reel import Block, Frame, block
 from emulator.served import Served
+from emulator.subscribing import Later, disturbed, said_of
 from emulator.synthfeed import SynthFeed
 from emulator.venue import Act, Carrier, Dialogue, Hang, Reply, Say, Subscribe, Unsubscribe
 from tapeline import telemetry
 from tapeline.spec.session import Carrier as Beat
+from tapeline.spec.session import Severity
 
 _QUIET = 0.2
 """A stream starts when no channel was added for so long."""
 _REST = 0.02
 _PONG_WITHIN = 60.0
 _TOKEN_OVER = 1008
+_ECHO_WITHIN = 5.0
+_ANY = "*"
 _WRITE_AHEAD = 512 * 1024
 _numbers = itertools.count()
 
@@ -78,9 +85,13 @@ class Connection(asyncio.Protocol):
         self._ponged = self._loop.time()
         self._tasks: list[asyncio.Task[None]] = []
         self._own = Own()
+        self._hands = ConnectionHands(served, self.feed)
         self._held: list[bytes] = []
         self._later: list[wire.Incoming] = []
-        self._mute = False
+        self._mute = self._paused = False
+        self._echo = ""
+        self._idle_limit = 0.0
+        self._opened_at = self._heard_at = self._loop.time()
         self._left: deque[tuple[int, int]] = deque()
         self._written = 0
         self.sure_until = 0
@@ -106,6 +117,8 @@ class Connection(asyncio.Protocol):
             end = {"connection": self.number, "party": self.guest.name, "sure_until": self.sure_until}
             self.served.tally.ends.append({**end, "ended": self.served.clock()})
         self._transport = None
+        if self._carrier is not None:
+            self._carrier.lost()
         self.gone.set()
         self._writable.set()
         if self in self.served.connections:
@@ -142,6 +155,9 @@ class Connection(asyncio.Protocol):
             # Underway for as long as the stall lasts.
             self._later.append(message)
             return
+        self._heard_at = self._loop.time()
+        if self._echo and (self._echo == _ANY or self._echo.encode() in message.payload):
+            self._echo = ""
         if message.opcode is wire.Opcode.PING:
             self._write(wire.frame(message.payload, wire.Opcode.PONG))
         elif message.opcode is wire.Opcode.PONG:
@@ -153,7 +169,9 @@ class Connection(asyncio.Protocol):
 
     def _act(self, acts: list[Act]) -> None:
         for act in self._disturbed(acts):
-            if isinstance(act, Say):
+            if isinstance(act, Later):
+                self._loop.call_later(act.seconds, self._act, [act.act])
+            elif isinstance(act, Say):
                 self._write(self._said(Say(self._own.text(act.payload), act.plain)))
                 self.served.tally.control += 1
             elif isinstance(act, Subscribe):
@@ -167,20 +185,11 @@ class Connection(asyncio.Protocol):
             elif isinstance(act, Hang):
                 self._close(act.code, act.reason)
 
-    def _disturbed(self, acts: list[Act]) -> list[Act]:
+    def _disturbed(self, acts: list[Act]) -> Sequence[Act | Later]:
         """The acts with faults of subscribing done to them."""
-        wanted = [act for act in acts if isinstance(act, Subscribe)]
-        for act in wanted if self.served.faults.waits(Target.SUBSCRIPTION) else ():
-            fault = self.served.faults.hit(Target.SUBSCRIPTION, act.channel, self.guest.name)
-            if fault is None:
-                continue
-            if fault.fault == "data_before_ack":
-                acts = [*wanted, *(other for other in acts if not isinstance(other, Subscribe))]
-            else:
-                acts = [other for other in acts if other is not act]
-            if fault.fault == "refuse":
-                acts = [other for other in acts if not isinstance(other, Say)]
-        return acts
+        if not self.served.faults.waits(Target.SUBSCRIPTION):
+            return acts
+        return disturbed(acts, self.served.faults, self.guest.name, self.served.session)
 
     async def _reply(self, act: Reply) -> None:
         """A question over the socket."""
@@ -191,11 +200,17 @@ class Connection(asyncio.Protocol):
     def _subscribe(self, act: Subscribe) -> None:
         now_ns = self.served.clock()
         index, packing = self.served.shelf.index(act.channel), self.served.packing
+        if any(fnmatchcase(act.channel, glob) for glob in self.served.ended):
+            return
         self._own.keys[index] = act.key
+        self._hands.shifts.pop(index, None)
         begin = self.feed.add(act.channel, act.depth, now_ns)
         if begin:
             frames = [Frame(index, packing.pack(payload), packing.opcode) for payload in begin]
             self._send(block(frames, personal=True), now_ns, OWN)
+        if act.replayed:
+            again = self.served.source.past(self.feed, act.channel, act.replayed, now_ns)
+            self._send(block([Frame(index, p, packing.opcode) for p in again], personal=True), now_ns, MADE)
         self._added_at = self._loop.time()
         self._changed.set()
 
@@ -211,6 +226,11 @@ class Connection(asyncio.Protocol):
                 self._close(_TOKEN_OVER, "token expired")
                 return
             now = self._loop.time()
+            if self._idle_limit and now - self._heard_at >= self._idle_limit:
+                self._mute = True
+            if self.served.max_age and now - self._opened_at >= self.served.max_age:
+                self._close(1001, "too old")
+                return
             self._act(self._dialogue.tick(self.served.clock(), now - self._said_at))
             if every and self._carrier is None and now - pinged >= every:
                 pinged = now
@@ -228,7 +248,7 @@ class Connection(asyncio.Protocol):
                 continue
             self.feed.start(self.served.clock())
             await self._writable.wait()
-            if self._stalled:
+            if self._stalled or self._paused:
                 await asyncio.sleep(0.01)
                 continue
             now_ns = self.served.clock()
@@ -273,10 +293,10 @@ class Connection(asyncio.Protocol):
 
     def deliver(self, part: Block, now_ns: int) -> Places | None:
         """A live market's next frames; the places of those that were sent unharmed (None: all)."""
-        if self._transport is None or self._mute or self._transport.is_closing():
+        if self._transport is None or self._mute or self._paused or self._transport.is_closing():
             return _NONE
         sent: Places | None = None
-        if self.served.faults.waits(Target.FRAMES):
+        if self._hands.shifts or self.served.faults.waits(Target.FRAMES):
             part, sent = self._harmed(part, now_ns)
         if part.count:
             self._write(self._bytes(part))
@@ -285,6 +305,7 @@ class Connection(asyncio.Protocol):
 
     def _harmed(self, part: Block, now_ns: int) -> tuple[Block, Places | None]:
         """Frames struck by faults, and the places of those that are still what they were."""
+        part = self._own.block(part)
         frames = part.frames()
         struck = self._strike(frames)
         if struck is frames:
@@ -299,8 +320,8 @@ class Connection(asyncio.Protocol):
             else:
                 unharmed[place] = None
         if made:
-            self._on_sent(self, block(made, part.personal), now_ns, MADE)
-        return block(struck, part.personal), np.array(sorted(unharmed), np.int64)
+            self._on_sent(self, block(made), now_ns, MADE)
+        return block(struck), np.array(sorted(unharmed), np.int64)
 
     def _note(self, now_ns: int) -> None:
         """Keeps book of what has left, and gives up a client that does not read."""
@@ -324,13 +345,15 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _strike(self, frames: list[Frame]) -> list[Frame]:
-        served = self.served
-        return served.faults.frames(frames, served.tally.names, served.packing, self.guest.name)
+        shifts = dict(self._hands.shifts)
+        if shifts:
+            frames = [self._hands.shifted(f, shifts[f.channel]) if f.channel in shifts else f for f in frames]
+        return self.served.faults.frames(frames, self._hands, self.guest.name)
 
     def _struck(self, taken: Block) -> Block:
-        if not self.served.faults.waits(Target.FRAMES):
+        if not self._hands.shifts and not self.served.faults.waits(Target.FRAMES):
             return taken
-        return block(self._strike(taken.frames()), taken.personal)
+        return block(self._strike(self._own.block(taken).frames()))
 
     def _send(self, sent: Block, now_ns: int, kind: int = 0) -> None:
         if self._transport is not None and sent.count:
@@ -373,18 +396,56 @@ class Connection(asyncio.Protocol):
 
     def strike(self, command: Command) -> None:
         """Does a fault of the connection."""
-        if command.fault == "close" and self._transport is not None:
-            self._transport.close()
-        elif command.fault in ("close_code", "ban"):
-            self._close(command.code, command.reason)
-        elif command.fault == "token_expires":
-            self._close(_TOKEN_OVER, "token expired")
-        elif command.fault == "drop_silently":
-            self._mute = True
-        elif command.fault == "stall":
-            self._stalled_until = max(self._stalled_until, self._loop.time() + command.seconds)
-            self._stalled = True
-            self._loop.call_at(self._stalled_until, self._resume)
+        seconds = command.seconds
+        match command.fault:
+            case "close" if self._transport is not None:
+                self._transport.close()
+            case "close_code" | "ban":
+                self._close(command.code, command.reason)
+            case "token_expires":
+                self._close(_TOKEN_OVER, "token expired")
+            case "drop_silently":
+                self._mute = True
+            case "drop_when_idle":
+                self._idle_limit = seconds
+            case "stall":
+                self._stalled_until = max(self._stalled_until, self._loop.time() + seconds)
+                self._stalled = True
+                self._loop.call_at(self._stalled_until, self._resume)
+            case "notice":
+                self._act([*said_of(self.served.session, Severity.ROTATE, Severity.RECONNECT)])
+                self._loop.call_later(seconds, self._close, command.code, command.reason)
+            case "maintenance":
+                self._act([*said_of(self.served.session, Severity.PAUSE)])
+                self._paused = True
+                self._loop.call_later(seconds, self._over_again)
+            case "ping":
+                self._ping(seconds or _ECHO_WITHIN)
+            case "end_of_life":
+                for channel in [name for name in self.feed.channels if fnmatchcase(name, command.channel)]:
+                    self.feed.remove(channel)
+
+    def _over_again(self) -> None:
+        """A maintenance is over."""
+        self._paused = False
+        self._act([*said_of(self.served.session, Severity.RESUME)])
+
+    def _ping(self, seconds: float) -> None:
+        """Pings as the venue does; the answer must echo it in time."""
+        pings = self.served.session.server_pings
+        spoken = next((ping for ping in pings if ping.carrier is not Beat.PROTOCOL), None)
+        if spoken is None:
+            self._echo = secrets.token_hex(8)
+            self._write(wire.frame(self._echo.encode(), wire.Opcode.PING))
+        else:
+            number = self.served.clock() // 1_000_000
+            self._echo = str(number) if "${=" in spoken.reply else _ANY
+            self._act([Say(ping_text(spoken, number), plain=spoken.carrier is Beat.TEXT)])
+        self._loop.call_later(seconds, self._echoed)
+
+    def _echoed(self) -> None:
+        if self._echo:
+            self._close(1008, "ping not answered")
 
     def meant(self, command: Command) -> bool:
         """Whether a fault of connections is for this one: its party's, and it carries such a channel or none yet."""

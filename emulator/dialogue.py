@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Collection
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 from emulator.reel import KEY_WIDTH
@@ -75,6 +76,8 @@ class GenericDialogue:
     def granted(self, asked: Command, now_ns: int) -> list[Act]:
         """What a subscribe or unsubscribe message brings about."""
         if asked.operation is Operation.UNSUBSCRIBE:
+            if asked.key:
+                asked = replace(asked, channels=self._of_key(asked.key))
             for name in asked.channels:
                 self._subscribed.pop(name, None)
             gone: list[Act] = [Unsubscribe(name) for name in asked.channels]
@@ -87,6 +90,10 @@ class GenericDialogue:
                 del self._subscribed[name]
         taken = [self._take(name) for name in wanted]
         return [*map(Unsubscribe, replaced), *self.acks(asked), *taken]
+
+    def _of_key(self, key: str) -> tuple[str, ...]:
+        form = self.key_form.partition("${key}")
+        return tuple(name for name, own in self._subscribed.items() if own and form[0] + own + form[2] == key)
 
     def _take(self, name: str) -> Subscribe:
         key = str(next(_keys)) if self._session.subscription.ack.key else ""
@@ -162,7 +169,7 @@ class GenericDialogue:
                 self._pinged_ns[number] = now_ns
                 if ping.reply:
                     self._unanswered += 1
-                said.append(Say(_ping_text(ping, now_ns), plain=ping.carrier is Carrier.TEXT))
+                said.append(Say(ping_text(ping, now_ns // 1_000_000), plain=ping.carrier is Carrier.TEXT))
         silent = (now_ns - self._heard_ns) / 1e9
         patience = max((2 * p.every + p.timeout for p in self._session.client_pings if p.message), default=0.0)
         if self._unanswered > _MISSED or (patience and silent > patience):
@@ -188,8 +195,9 @@ def _pong_text(ping: ClientPing, found: dict[str, str]) -> bytes:
     return ping.message.replace("ping", "pong").replace("${id}", found.get("id", "")).encode()
 
 
-def _ping_text(ping: ServerPing, now_ns: int) -> bytes:
-    echoed = {name[1:]: now_ns // 1_000_000 for name in names(ping.reply) if name.startswith("=")}
+def ping_text(ping: ServerPing, number: int) -> bytes:
+    """A venue's ping, with a number where the answer echoes one."""
+    echoed = {name[1:]: number for name in names(ping.reply) if name.startswith("=")}
     return made(ping.when, dict(echoed))
 
 

@@ -14,7 +14,7 @@ from emulator.feed import Feed, Shelf
 from emulator.ledger import Ledger
 from emulator.packing import Packing
 from emulator.reel import Block, Line, Reel
-from emulator.synthfeed import script
+from emulator.synthfeed import past, script
 from emulator.venue import Ask, Asked, Synth
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class LiveMarket:
         ledger: Ledger,
         watched: Callable[[], list[Connection]],
     ) -> None:
-        self.name, self.synth, self._shelf, self._packing, self._ledger = name, synth, shelf, packing, ledger
+        self.name, self.synth, self._shelf, self.packing, self._ledger = name, synth, shelf, packing, ledger
         self._connections = watched
         self.position = 0
         self.polled = False
@@ -194,7 +194,7 @@ class LiveMarket:
             if not watched.all():
                 played = played.only(np.flatnonzero(watched))
             if played.count:
-                self._send(self._packing.finish(played), now_ns)
+                self._send(self.packing.finish(played), now_ns)
         return end - place
 
     def _moment(self, position: int, now_ns: int) -> None:
@@ -213,7 +213,7 @@ class LiveMarket:
             label = f"{item[1]}|{item[0]}"
             lines += [replace(line, channel=label) for line in script(self.synth, *item)]
         labels = [f"{depth}|{channel}" for channel, depth in self._items]
-        self._reel = Reel(lines, labels, self.synth.clock, self._packing.line, self._packing.opcode)
+        self._reel = Reel(lines, labels, self.synth.clock, self.packing.line, self.packing.opcode)
         self._shelved = np.array([self._shelf.index(channel) for channel, _ in self._items], np.int32)
         self._seen = None
         return self._reel
@@ -257,3 +257,15 @@ class LiveSource:
 
     def passed(self, feed: Feed) -> None:
         """Nobody waits for places."""
+
+    def opening(self, feed: Feed, channel: str, now_ns: int) -> list[bytes]:
+        """As of now."""
+        depth = feed.wanted.get(channel, 0) if isinstance(feed, LiveFeed) else 0
+        market = self.market
+        return market.synth.opening(channel, depth, *divmod(market.position, market.synth.period), now_ns)
+
+    def past(self, feed: Feed, channel: str, count: int, now_ns: int) -> list[bytes]:
+        """Before now."""
+        depth = feed.wanted.get(channel, 0) if isinstance(feed, LiveFeed) else 0
+        market = self.market
+        return past(market.synth, market.packing, (channel, depth), market.position, count, now_ns)

@@ -80,6 +80,8 @@ class Squeezed(Plain):
 
     def __init__(self, inflate: Inflate) -> None:
         self._window = _WINDOW[inflate.compression]
+        self.members = inflate.compression is Compression.GZIP
+        """Whether a frame may consist of several members."""
 
     def finish(self, block: Block) -> Block:
         """Compresses the played texts."""

@@ -18,7 +18,8 @@ from emulator.http import HttpResponse
 from emulator.ledger import REST, Tally
 from emulator.packing import packing
 from emulator.reading import UNKNOWN_CHANNEL
-from emulator.synthfeed import Stage, SynthFeed
+from emulator.shapes import Shapes
+from emulator.synthfeed import Stage, SynthFeed, past
 from emulator.tape import Answer, Tape
 from emulator.tapefeed import TapeFeed
 from emulator.tokens import Tokens
@@ -60,6 +61,14 @@ class Source(Protocol):
         """Tells that a feed has moved."""
         ...
 
+    def opening(self, feed: Feed, channel: str, now_ns: int) -> list[bytes]:
+        """What a subscription would begin with now; nothing where that is not known."""
+        ...
+
+    def past(self, feed: Feed, channel: str, count: int, now_ns: int) -> list[bytes]:
+        """The last messages of a channel, as they go over the wire; nothing where that is not known."""
+        ...
+
 
 @functools.cache
 def synth(venue: Emulation) -> Synth:
@@ -94,6 +103,17 @@ class SynthSource:
 
     def passed(self, feed: Feed) -> None:
         """Nobody waits for places."""
+
+    def opening(self, feed: Feed, channel: str, now_ns: int) -> list[bytes]:
+        """As of the feed's place."""
+        return feed.opening(channel, now_ns) if isinstance(feed, SynthFeed) else []
+
+    def past(self, feed: Feed, channel: str, count: int, now_ns: int) -> list[bytes]:
+        """Before the feed's place."""
+        if not isinstance(feed, SynthFeed):
+            return []
+        item = (channel, feed.wanted.get(channel, 0))
+        return past(self.stage.synth, self.stage.packing, item, feed.position, count, now_ns)
 
 
 def _answers(answer: Answer, ask: Ask) -> bool:
@@ -187,6 +207,14 @@ class TapeSource:
             return False
         return True
 
+    def opening(self, feed: Feed, channel: str, now_ns: int) -> list[bytes]:
+        """Captures hold what they hold."""
+        return []
+
+    def past(self, feed: Feed, channel: str, count: int, now_ns: int) -> list[bytes]:
+        """Captures hold what they hold."""
+        return []
+
     def passed(self, feed: Feed) -> None:
         """Wakes those who waited for a place of this feed."""
         waiting = self._waiting.get(id(feed))
@@ -279,6 +307,12 @@ class Served:
         """What may wait for a live market's client before it is given up."""
         self.packing = packing(session.routing.decoder)
         self.tokens = Tokens(session)
+        self.shapes = Shapes(name)
+        self.max_age = 0.0
+        """A connection is closed when it is so old, in seconds; 0: never."""
+        self.ended: set[str] = set()
+        """Channels that have come to their end of life."""
+        self._last: dict[tuple[Asked, str], bytes] = {}
         self.name, self.session, self.venue, self.source = name, session, venue, source
         self.shelf, self.tally = shelf, tally
         self.clock = clock
@@ -323,9 +357,13 @@ class Served:
             if fault.fault == "rest_timeout":
                 await asyncio.sleep(fault.seconds or 60.0)
             behind = fault.behind if fault.fault == "stale_snapshot" else 0
+            before = self._last.get((ask.asked, ask.symbol))
+            if fault.fault == "cached" and before is not None:
+                return HttpResponse(200, before)
         body = await self.source.answer(ask, feed, self.clock(), behind)
         if body is None:
             return self._refused(404, f"nothing recorded for {ask.asked.value} {ask.symbol}".strip())
+        self._last[ask.asked, ask.symbol] = body
         channel = ask.symbol or ask.asked.value
         self.tally.rest[channel] = self.tally.rest.get(channel, 0) + 1
         return HttpResponse(200, body)

@@ -145,6 +145,10 @@ class Server:
             served.ban(command.party, command.seconds)
         if command.fault == "token_expires":
             served.tokens.expire()
+        if command.fault == "max_age":
+            served.max_age = command.seconds
+        if command.fault == "end_of_life":
+            served.ended.add(command.channel)
         hit = [one for one in served.connections if one.meant(command)]
         for connection in hit:
             connection.strike(command)

@@ -26,6 +26,17 @@ def script(synth: Synth, channel: str, depth: int) -> list[Line]:
     return synth.lines(channel, depth)
 
 
+def past(synth: Synth, packing: Packing, item: tuple[str, int], position: int, count: int, now_ns: int) -> list[bytes]:
+    """A channel's last messages before a position, with the present time in them."""
+    turn, place = divmod(position, synth.period)
+    lines = script(synth, *item)
+    found = [(turn, line) for line in lines if line.place < place]
+    if turn:
+        found = [*((turn - 1, line) for line in lines), *found]
+    written = [line.written(then, now_ns, synth.clock) for then, line in found[-count:]]
+    return [packing.pack(text) for text in written]
+
+
 @dataclass
 class Stage:
     """A venue's synthetic market and how far it is: `position` counts places over all turns."""
@@ -137,6 +148,11 @@ class SynthFeed:
         begin = self._stage.synth.opening(channel, depth, turn, place, now_ns)
         self._fresh = self._fresh and not begin
         return begin
+
+    def opening(self, channel: str, now_ns: int) -> list[bytes]:
+        """What a subscription would begin with here."""
+        turn, place = self._where()
+        return self._stage.synth.opening(channel, self.wanted.get(channel, 0), turn, place, now_ns)
 
     def remove(self, channel: str) -> None:
         """Unsubscribes."""

@@ -10,9 +10,12 @@ import pkgutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from emulator.reel import Clock, Line
+
+if TYPE_CHECKING:
+    from emulator.faults import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Subscribe:
     channel: str
     depth: int = 0
     key: str = ""
+    replayed: int = 0
+    """A fault's: so many of the channel's last messages come once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,14 @@ class Carrier(Protocol):
 
     def bye(self, reason: str) -> bytes:
         """What is sent before the venue closes."""
+        ...
+
+    def lost(self) -> None:
+        """The connection has ended."""
+        ...
+
+    def strike(self, command: Command) -> list[Act]:
+        """Does a fault of the carrier's own kind; nothing for any other."""
         ...
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
 import pytest
 
 from emulator.faults import FRAME_FAULTS, Target, parse
-from emulator.packing import Plain
+from emulator.packing import Packing, Plain
 from emulator.reel import Frame
 from emulator.run import Options
+from emulator.shapes import Shapes
 from tapeline.errors import UsageError
 from tests.emulator.client import Client, Running, running, subscribe
 
@@ -174,15 +176,84 @@ async def test_faults_of_subscribing() -> None:
         assert kinds[:3] == ["status", "book", "subscribe"]
 
 
+class _Hands:
+    """What faults may ask of a connection to Deribit that carries a book and trades."""
+
+    def __init__(self) -> None:
+        self.packing: Packing = Plain()
+        self.shapes = Shapes("deribit")
+        self.shifts: list[int] = []
+
+    def name(self, channel: int) -> str:
+        return ("book.BTC-PERPETUAL.100ms", "trades.BTC-PERPETUAL.100ms")[channel]
+
+    def opening(self, channel: int) -> list[bytes]:
+        return [_book(100, "snapshot")]
+
+    def shift(self, channel: int, by: int) -> None:
+        self.shifts.append(by)
+
+    def shifted(self, frame: Frame, by: int) -> Frame:
+        return frame
+
+
+def _book(number: int, kind: str = "change") -> bytes:
+    action = "new" if kind == "snapshot" else "change"
+    data = {
+        "type": kind,
+        "timestamp": 1_795_000_000_000,
+        "instrument_name": "BTC-PERPETUAL",
+        "change_id": number,
+        "prev_change_id": number - 1,
+        "bids": [[action, 61000.5, 10.0], [action, 60999.5, 20.0]],
+        "asks": [],
+    }
+    message = {"jsonrpc": "2.0", "method": "subscription", "params": {"channel": "book", "data": data}}
+    return json.dumps(message).encode()
+
+
+def _trade(number: int) -> bytes:
+    trade = {
+        "trade_seq": number,
+        "timestamp": 1_795_000_000_000,
+        "instrument_name": "BTC-PERPETUAL",
+        "price": 61000.5,
+        "amount": 10.0,
+        "direction": "buy",
+    }
+    message = {"jsonrpc": "2.0", "method": "subscription", "params": {"channel": "trades", "data": [trade]}}
+    return json.dumps(message).encode()
+
+
+NOT_HERE = {"checksum", "checksum_zero", "checksum_absent", "zero_price", "year_one", "member_split", "stale_delta"}
+"""Deribit has neither checksums nor compression nor ISO times."""
+
+
 @pytest.mark.parametrize("fault", sorted(FRAME_FAULTS))
 def test_every_frame_fault_keeps_the_others(fault: str) -> None:
-    """A frame fault touches the frame it is given, and for reorder one more; the rest stays as it was."""
-    frames = [Frame(n % 2, b'{"n":%d,"checksum":123}' % n) for n in range(6)]
-    struck = FRAME_FAULTS[fault](list(frames), 2, Plain())
-    rest = [frame for n, frame in enumerate(frames) if n not in (2, 4)]
-    assert [frame for frame in struck if frame in rest] == rest
-    assert abs(len(struck) - len(frames)) <= 1
-    assert struck != frames
+    """A fault of frames touches the frame it is given, may add some, and leaves the rest; or it does not apply."""
+    frames = [Frame(0, _book(n)) if n % 2 else Frame(1, _trade(n)) for n in range(8)]
+    struck = [FRAME_FAULTS[fault](list(frames), place, _Hands()) for place in (3, 4)]
+    done = [(place, made) for place, made in zip((3, 4), struck, strict=True) if made is not None]
+    assert bool(done) is (fault not in NOT_HERE)
+    for place, made in done:
+        assert made != frames
+        rest = [frame for n, frame in enumerate(frames) if n not in (place, place + 2)]
+        assert [frame for frame in made if frame in rest] == rest
+        assert len(made) - len(frames) in (-1, 0, 1, 2)
+
+
+def test_faults_of_ids_leave_a_chain_that_links() -> None:
+    """An empty delta, a legal reset, a frame without change and a crossed book link like any other."""
+    for fault in ("empty_delta", "no_change", "sequence_reset", "crossed"):
+        hands = _Hands()
+        frames = [Frame(0, _book(n)) for n in (100, 101)]
+        struck = FRAME_FAULTS[fault](frames, 1, hands)
+        assert struck is not None
+        data = [json.loads(frame.payload)["params"]["data"] for frame in struck]
+        for one, two in itertools.pairwise(data):
+            assert two["prev_change_id"] == one["change_id"]
+        assert sum(hands.shifts) == data[-1]["change_id"] - 101
 
 
 @pytest.mark.parametrize(

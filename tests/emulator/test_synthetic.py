@@ -13,7 +13,7 @@ import pytest
 from emulator.reel import Reel
 from emulator.run import Options
 from emulator.venue import Ask, Asked, emulation
-from tests.emulator.checkers import BinanceChecker, CoinbaseChecker, DeribitChecker, KrakenChecker
+from tests.emulator.checkers import BinanceChecker, Book, CoinbaseChecker, DeribitChecker, KrakenChecker
 from tests.emulator.client import Client, running, subscribe
 
 ENOUGH = 12_000
@@ -214,6 +214,34 @@ def _check_late(venue: str, messages: list[Any]) -> None:
         binance = BinanceChecker(futures=venue == "binance_usdm")
         for message in messages[1:]:
             binance.take(message["stream"], message["data"])
+
+
+async def test_okx_books_link_and_agree_with_their_top() -> None:
+    """Each update names the one before, the snapshot comes first, and the book's top is `bbo-tbt`'s of that sequence."""
+    async with running(Options(("okx",), rate=20_000)) as emulator:
+        asked = subscribe("okx", ["books.BTC-USDT-SWAP", "bbo-tbt.BTC-USDT-SWAP", "trades-all.BTC-USDT-SWAP"])
+        client = await emulator.connect("okx", *asked)
+        messages = await _collect(client, 3000)
+    refused = [message for message in messages if message.get("event") == "error"]
+    assert [(one["code"], one["id"]) for one in refused] == [("60018", "1")]  # of the other socket
+    book, last, compared = Book(), None, 0
+    tops: dict[int, list[list[str]]] = {}
+    for message in messages:
+        for data in message.get("data", ()):
+            if message["arg"]["channel"] == "bbo-tbt":
+                tops[int(data["seqId"])] = [data["bids"][0], data["asks"][0]]
+                continue
+            assert int(data["prevSeqId"]) == (-1 if message["action"] == "snapshot" else last)
+            last = int(data["seqId"])
+            for bid, key in ((True, "bids"), (False, "asks")):
+                for price, size, *_ in data[key]:
+                    book.set(bid, price, size)
+            book.check()
+            if last in tops:
+                best, other = tops[last]
+                assert book.best() == tuple(Decimal(text) for text in (*best[:2], *other[:2]))
+                compared += 1
+    assert compared > 100
 
 
 async def test_rate_is_kept_without_drift() -> None:

@@ -13,9 +13,9 @@ _SHORT = 2.0
 
 
 class Allowance:
-    """Budgets that must all be kept; time is passed in, in seconds. With `reserve` a part is for what is urgent."""
+    """Budgets that must all be kept; time is passed in, in seconds. The part `reserve` of each is for what must not wait."""
 
-    def __init__(self, budgets: Sequence[Budget], reserve: bool = False) -> None:
+    def __init__(self, budgets: Sequence[Budget], reserve: float = 0.0) -> None:
         self._reserve = reserve
         self._budgets = tuple(budgets)
         self._spent: tuple[deque[tuple[float, int]], ...] = tuple(deque() for _ in self._budgets)
@@ -25,19 +25,18 @@ class Allowance:
         """Nothing is allowed before then (a venue has said so)."""
         self._held_until = max(self._held_until, until)
 
-    def when(self, now: float, units: int = 1, urgent: bool = False) -> float:
+    def when(self, now: float, units: int = 1, reserved: bool = False, urgent: bool = False) -> float:
         """The earliest time at which so many units may be spent; `now` or later.
 
-        What is `urgent` does not wait for long windows, of which a tenth is left to it.
+        With `reserved` all of a budget may be used; what is `urgent` besides does not wait for long windows.
         """
         earliest = max(now, self._held_until)
         for budget, spent in zip(self._budgets, self._spent, strict=True):
             while spent and spent[0][0] <= now - budget.window:
                 spent.popleft()
-            long = budget.window > _SHORT
-            if long and urgent:
+            if urgent and budget.window > _SHORT:
                 continue
-            most = budget.units - (budget.units // 10 if long and self._reserve else 0)
+            most = budget.units - (0 if reserved or budget.window <= _SHORT else int(budget.units * self._reserve))
             free = most - sum(used for _, used in spent)
             for at, used in spent:
                 if free >= min(units, most):

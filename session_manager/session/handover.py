@@ -11,8 +11,9 @@ from session_manager.session.subscriptions import Status
 from tapeline.spec.session import Session
 from tapeline.telemetry import Level
 
-_QUIET = 10.0
-"""A channel that has had no data on the heir for so long after it was granted is taken to be quiet, unless the overlap is shorter."""
+_QUIET, _LONGEST = 1.0, 10.0
+"""A channel that neither connection has had data of for so long after the heir's grant is quiet; one that only the old one has data
+of is waited for so long, unless the overlap is shorter."""
 _CHECK = 0.05
 _NEVER = float("inf")
 
@@ -22,7 +23,7 @@ class Handovers:
 
     def __init__(self, session: Session, open_line: Callable[[Shard], Line], out: list[Action]) -> None:
         life = session.lifetime
-        self._quiet = min(_QUIET, life.overlap / 2) if life.overlap else _QUIET
+        self._longest = min(_LONGEST, life.overlap / 2) if life.overlap else _LONGEST
         self._open = open_line
         self._out = out
         self._heirs: dict[Line, Line] = {}
@@ -67,6 +68,8 @@ class Handovers:
                 continue
             if state.status is not Status.ACTIVE:
                 return False
-            if not state.flowing and now < max(state.last, heir.live_since) + self._quiet:
+            before = old.subscriptions.states.get(channel)
+            quiet = before is None or before.last <= state.last
+            if not state.flowing and now < state.last + (min(_QUIET, self._longest) if quiet else self._longest):
                 return False
         return True

@@ -27,6 +27,7 @@ from tapeline.telemetry import Level
 _NEVER = float("inf")
 _STALE_CHECK = 1.0
 _FAREWELL = 1.0
+_FEW_FAILURES = 2
 _PREPARING = 60.0
 """What comes before a connection may take so long, with what its own requests wait for the budget."""
 
@@ -250,7 +251,7 @@ class Line:
         if self.stage is Stage.STOPPED:
             return _NEVER
         if self.stage is Stage.WAITING:
-            return max(self._deadline, self._shared.attempts.when(now))
+            return max(self._deadline, self._may_try(now))
         if not self.up:
             return self._deadline
         age = self._retire_at() if not self.retiring else _NEVER
@@ -264,7 +265,7 @@ class Line:
         )
 
     def _try(self, now: float) -> None:
-        if self._deadline > now or self._shared.attempts.when(now) > now:
+        if self._deadline > now or self._may_try(now) > now:
             return
         self._shared.attempts.spend(now)
         self.stage, self._deadline = Stage.PREPARING, now + _PREPARING
@@ -273,6 +274,10 @@ class Line:
         urls = (endpoint.url, *endpoint.alternatives)
         url = urls[self._backoff.failures % len(urls)]
         self._attempt.begin(now, self.connection, url, [state.known for state in self.subscriptions.states.values()])
+
+    def _may_try(self, now: float) -> float:
+        # The last of the budget is kept from connections that fail again and again.
+        return self._shared.attempts.when(now, reserved=self._backoff.failures <= _FEW_FAILURES)
 
     def _dialled(self, now: float) -> None:
         self.stage = Stage.CONNECTING

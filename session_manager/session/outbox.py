@@ -22,7 +22,7 @@ class Outbox:
     """Messages in order; heartbeats go first."""
 
     def __init__(self, pacing: Pacing) -> None:
-        self._allowance = Allowance(pacing.messages, reserve=True)
+        self._allowance = Allowance(pacing.messages, reserve=0.1)
         self._heartbeats: deque[Letter] = deque()
         self._letters: deque[Letter] = deque()
 
@@ -34,7 +34,8 @@ class Outbox:
         """What may be sent now; it counts as sent."""
         taken: list[Letter] = []
         for letters in (self._heartbeats, self._letters):
-            while letters and self._allowance.when(now, urgent=letters is self._heartbeats) <= now:
+            beats = letters is self._heartbeats
+            while letters and self._allowance.when(now, reserved=beats, urgent=beats) <= now:
                 self._allowance.spend(now)
                 taken.append(letters.popleft())
             if letters:
@@ -44,7 +45,7 @@ class Outbox:
     def deadline(self, now: float) -> float:
         """When the next one may be sent."""
         if self._heartbeats:
-            return self._allowance.when(now, urgent=True)
+            return self._allowance.when(now, reserved=True, urgent=True)
         return self._allowance.when(now) if self._letters else float("inf")
 
     def clear(self) -> None:

@@ -46,7 +46,7 @@ class VenueSession:
             session,
             self._out,
             connections,
-            Allowance(budget),
+            Allowance(budget, reserve=0.25),
             lambda: Backoff(session.reconnect, chance),
             self._desk,
             listener,

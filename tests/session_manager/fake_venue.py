@@ -19,6 +19,10 @@ class FakeVenue:
         self._session = session
         self._answer = answer
         self.clients: list[web.WebSocketResponse] = []
+        self.at: dict[web.WebSocketResponse, str] = {}
+        """Which path a client came by."""
+        self.hangs = ""
+        """A part of the paths whose handshakes are never answered."""
         self.paths: list[str] = []
         self.pongs: list[bytes] = []
         self.texts: list[str] = []
@@ -47,9 +51,11 @@ class FakeVenue:
         await self._runner.cleanup()
 
     async def send(self, *texts: str, client: int = -1) -> None:
-        """Sends frames to a client."""
+        """Sends frames to a client, as long as it is there."""
+        chosen = self.clients[client]
         for text in texts:
-            await self.clients[client].send_str(text)
+            if not chosen.closed:
+                await chosen.send_str(text)
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
@@ -61,8 +67,11 @@ class FakeVenue:
         return web.Response(status=404)
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        while self.hangs and self.hangs in request.path_qs:
+            await asyncio.sleep(0.05)
         client = web.WebSocketResponse(autoping=False)
         await client.prepare(request)
+        self.at[client] = request.path_qs
         self.paths.append(request.path_qs)
         self.clients.append(client)
         async for message in client:

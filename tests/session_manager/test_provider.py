@@ -37,7 +37,7 @@ async def _running(
         await provider.stop()
 
 
-def _payloads(provider: Provider) -> list[tuple[int, str, int, int, bytes]]:
+def payloads(provider: Provider) -> list[tuple[int, str, int, int, bytes]]:
     """All payloads in the ring: sequence, channel, connection, stamp, bytes."""
     cursor, _ = provider.ring.open("test", None)
     found = []
@@ -51,7 +51,7 @@ def _payloads(provider: Provider) -> list[tuple[int, str, int, int, bytes]]:
 
 
 def _of(provider: Provider, channel: str) -> list[bytes]:
-    return [payload for _, name, _, _, payload in _payloads(provider) if name == channel]
+    return [payload for _, name, _, _, payload in payloads(provider) if name == channel]
 
 
 async def test_frames_snapshots_and_lists_become_one_stream() -> None:
@@ -61,8 +61,8 @@ async def test_frames_snapshots_and_lists_become_one_stream() -> None:
         async with _running(venue, [DEPTH, "exchangeInfo"]) as provider:
             await until(lambda: venue.commands)
             await venue.send('{"stream":"btcusdt@depth@100ms","data":{"u":1}}')
-            await until(lambda: len(_payloads(provider)) == 4)
-            found = _payloads(provider)
+            await until(lambda: len(payloads(provider)) == 4)
+            found = payloads(provider)
     assert [name for _, name, _, _, _ in found] == ["exchangeInfo", "_session", DEPTH, DEPTH]
     assert [place for place, *_ in found] == [1, 2, 3, 4]
     stamps = [stamp for _, _, _, stamp, _ in found]
@@ -79,7 +79,7 @@ async def test_every_frame_arrives_once_and_in_order() -> None:
         await venue.send(*sent)
         await until(lambda: provider.payloads >= 10_001)
         assert [payload.decode() for payload in _of(provider, TRADE)] == sent
-        stamps = [stamp for _, _, _, stamp, _ in _payloads(provider)]
+        stamps = [stamp for _, _, _, stamp, _ in payloads(provider)]
     assert stamps == sorted(set(stamps))
 
 

@@ -53,6 +53,9 @@ class Bench:
     def on_heartbeat(self, connection: int, pong: bool) -> None:
         self.told.append(("heartbeat", connection, pong))
 
+    def on_hole(self, connection: int, reason: str) -> None:
+        self.told.append(("hole", connection, reason))
+
     @property
     def frames(self) -> list[bytes]:
         """All that was handed over."""

@@ -11,7 +11,18 @@ import pytest
 from tapeline.cli import main as frame
 from tapeline.errors import CaptureError, SettingError, StreamUnavailableError, UnknownVenueError, UsageError
 
-COMMANDS = ["book", "emulate", "normalize", "query", "tail", "up", "venues"]
+COMMANDS = [
+    "book",
+    "emulate",
+    "normalize",
+    "query",
+    "subscribe",
+    "subscriptions",
+    "tail",
+    "unsubscribe",
+    "up",
+    "venues",
+]
 
 
 def command(outcome: BaseException | int) -> SimpleNamespace:

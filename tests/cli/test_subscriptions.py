@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tapeline.control import Control, State
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -108,11 +111,14 @@ def test_a_running_up_is_subscribed_live(up: subprocess.Popen[str], tmp_path: Pa
     """Dropped and added while it runs, in both streams; nothing is lost, and both are accounted for."""
     here = {"TAPELINE_DATA_DIR": str(tmp_path)}
 
-    def active(name: str) -> list[bool]:
-        actual = told("kraken", **here)["actual"]
-        return [actual.get(one, {}).get(name, {}).get("status") == "active" for one in ("PRIMARY", "REPLICA")]
+    place = tmp_path / "redis" / "redis.url"
 
-    eventually((tmp_path / "redis" / "redis.url").exists, "Redis")
+    def active(name: str) -> list[bool]:
+        found = asyncio.run(Control(place.read_text().strip(), "KRAKEN").read()).actual
+        told = [found.get(one, {}).get(name) for one in ("PRIMARY", "REPLICA")]
+        return [one is not None and one.status is State.ACTIVE for one in told]
+
+    eventually(place.exists, "Redis")
     eventually(lambda: active("book.BTC/USD") == [True, True], "both streams")
     assert tapeline("unsubscribe", "kraken", "book.BTC/USD", "trade.BTC/USD", **here).returncode == 0
     eventually(lambda: active("book.BTC/USD") == [False, False], "dropped")

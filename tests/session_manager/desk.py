@@ -109,6 +109,10 @@ class Desk:
         """What went on the session channel so far."""
         return [msgspec.json.decode(emit.payload) for emit in self.of(Emit) if emit.channel == "_session"]
 
+    def emits(self, channel: str) -> list[Emit]:
+        """What went on a channel so far."""
+        return [emit for emit in self.of(Emit) if emit.channel == channel]
+
     def payloads(self, channel: str) -> list[bytes]:
         """REST payloads of a channel so far."""
         return [emit.payload for emit in self.of(Emit) if emit.channel == channel]

@@ -12,10 +12,10 @@ from typing import Any
 from tapeline_kernel import Normalizer
 
 from normalizer.pipeline import Pipeline
-from normalizer.publisher_address import RedisAddress
 from tapeline import venues
 from tapeline.errors import UsageError
 from tapeline.process import cancel, first_of, run
+from tapeline.publish.address import RedisAddress
 from tapeline.redis_place import RedisPlace
 from tapeline.redis_url import seeds
 from tapeline.settings import Settings

@@ -10,12 +10,12 @@ from tapeline_kernel import BatchError, Normalizer, Output
 
 from normalizer.delays import Delays
 from normalizer.findings import Findings
-from normalizer.publisher import Entry, Publisher
-from normalizer.publisher_address import RedisAddress, command, state
 from normalizer.resync import Resyncs
 from tapeline import redis_keys
 from tapeline.errors import AwayError, LostError, RedisUnavailableError
 from tapeline.process import Backoff, cancel, first_of
+from tapeline.publish.address import RedisAddress, command, state
+from tapeline.publish.publisher import Entry, Publisher
 from tapeline.redis_place import RedisPlace
 from tapeline.stream import Position, StreamClient
 from tapeline.telemetry import Level, count, event

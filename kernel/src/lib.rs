@@ -9,6 +9,7 @@ pub mod glob;
 pub mod instrument;
 pub mod json;
 pub mod merge;
+pub mod merger;
 pub mod normalize;
 pub mod plan;
 pub mod record;

@@ -1,5 +1,7 @@
 //! The Python binding: `tapeline_kernel` as its stub describes it, and nothing else.
 
+mod merger;
+
 use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
@@ -373,6 +375,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyEvent>()?;
     module.add_class::<PyOutput>()?;
     module.add_class::<PyNormalizer>()?;
+    module.add_class::<merger::PyMerger>()?;
+    module.add_function(wrap_pyfunction!(merger::identities, module)?)?;
     module.add_function(wrap_pyfunction!(merge_batches, module)?)?;
     module.add_function(wrap_pyfunction!(split_batch, module)?)?;
     Ok(())

@@ -10,6 +10,7 @@ async with Consumer(url, patterns=["MARKET_DATA.PRIMARY.MBO.*"]) as consumer:
 from tapeline.consumer.client import Consumer
 from tapeline.consumer.definitions import Definitions, Instrument
 from tapeline.consumer.items import Counts, Hole, Message, Reason
+from tapeline.consumer.merging import MergeOptions, Mode
 from tapeline.consumer.snapshots import definition_key, snapshot_key
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "Definitions",
     "Hole",
     "Instrument",
+    "MergeOptions",
     "Message",
+    "Mode",
     "Reason",
     "definition_key",
     "snapshot_key",

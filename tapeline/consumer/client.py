@@ -15,6 +15,7 @@ from tapeline.consumer.items import Counts, Hole, Message, Reason
 from tapeline.consumer.join import Channel, Items, add
 from tapeline.consumer.joiner import Joiner
 from tapeline.consumer.layout import LAYOUTS
+from tapeline.consumer.merging import MergeOptions, Merging, Mode, both, now_ns, watched
 from tapeline.consumer.snapshots import Snapshots
 from tapeline.consumer.wire import Address, Push, Wire
 from tapeline.errors import ChannelNameError, RedisUnavailableError, UsageError
@@ -24,6 +25,7 @@ from tapeline.telemetry import Level, count, event
 
 _EXACT = b"message"
 _SLOW_NS = 10_000_000_000
+_TICK_SECONDS = 0.02
 
 
 class Consumer:
@@ -33,6 +35,9 @@ class Consumer:
     are held back for a snapshot that they go on from; `settle_seconds`, how long a quiet channel's key is given to come up
     to date where the publisher tells no position. Beyond `buffer_bytes` not yet taken by the caller it stops reading.
     A connection that says nothing for `silence_seconds`, not even to a ping, counts as lost.
+
+    With a `mode` other than DIRECT both instances of what the patterns name are followed, and handed out as one, MERGED
+    (see `merging`, and `MergeOptions` for its times and bounds).
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class Consumer:
         buffer_bytes: int = 64 << 20,
         silence_seconds: float = 15.0,
         connect_seconds: float = 5.0,
+        mode: Mode | str = Mode.DIRECT,
+        merge: MergeOptions | None = None,
     ) -> None:
         if not patterns or isinstance(patterns, str):
             raise UsageError(f"patterns is {patterns!r}; allowed: a list of at least one pattern")
@@ -55,6 +62,11 @@ class Consumer:
         self._place = RedisPlace(url)
         self._snapshots = Snapshots(url, connect_seconds)
         self._patterns = list(dict.fromkeys(patterns))
+        self.merging: Merging | None = None
+        """What merges the two instances, and counts what each of them missed; None where there is one only."""
+        if Mode(mode) is not Mode.DIRECT:
+            self.merging = Merging(Mode(mode), merge or MergeOptions(), self._patterns, self.counts)
+            self._patterns = [*both(self._patterns), *watched(Mode(mode))]
         self._buffer_bytes = buffer_bytes
         self._silence_seconds = silence_seconds
         self._connect_seconds = connect_seconds
@@ -81,6 +93,7 @@ class Consumer:
         self._paused_ns = 0
         self._task: asyncio.Task[None] | None = None
         self._joining: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -88,6 +101,8 @@ class Consumer:
         wire = await self._connect()
         self._task = asyncio.create_task(self._follow(wire))
         self._task.add_done_callback(lambda _: self._news.set())
+        if self.merging is not None:
+            self._ticking = asyncio.create_task(self._tick(self.merging))
         return self
 
     async def __aexit__(
@@ -99,9 +114,10 @@ class Consumer:
         """Ends the connections; an iteration under way ends with what is already there."""
         self._closed = True
         self._news.set()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in (self._task, self._ticking):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._stop_joining()
         if self._wire is not None:
             self._wire.close()
@@ -244,7 +260,18 @@ class Consumer:
         if items:
             self._push(items)
 
+    async def _tick(self, merging: Merging) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            if items := merging.tick(now_ns()):
+                self._queue_up(items)
+
     def _push(self, items: Items) -> None:
+        if self.merging is not None and not (items := self.merging.take(items, now_ns())):
+            return
+        self._queue_up(items)
+
+    def _queue_up(self, items: Items) -> None:
         counts = self.counts
         size = messages = records = 0
         for item in items:

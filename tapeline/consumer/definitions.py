@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tapeline.channels import ChannelName, escape_glob
+from tapeline.channels import INSTANCES, ChannelName, escape_glob
 from tapeline.consumer.items import Message
 from tapeline.consumer.layout import LAYOUTS
 from tapeline.consumer.snapshots import Feed, Snapshots
@@ -89,8 +89,10 @@ class Definitions:
         self._learn((message.channel.provider, message.channel.instance), message.array())
 
     async def _read(self, channel: ChannelName) -> None:
-        start = f"{channel.data_type}.{channel.instance}.{Schema.DEFINITION.value}.{channel.provider}"
-        names = await self._snapshots.channels([f"{escape_glob(start)}.*"])
+        # What an SDK merges itself nobody has written down as MERGED: either instance's definitions serve.
+        instances = INSTANCES if channel.instance == INSTANCES[-1] else (channel.instance,)
+        starts = [f"{channel.data_type}.{one}.{Schema.DEFINITION.value}.{channel.provider}" for one in instances]
+        names = await self._snapshots.channels([f"{escape_glob(start)}.*" for start in starts])
         layout = LAYOUTS[Schema.DEFINITION]
         async for _, data in self._snapshots.read(name.format() for name in names):
             if len(data) % layout.stride == 0:

@@ -30,6 +30,8 @@ class Reason(Enum):
     """A channel's live updates could not be joined to a snapshot of its book in time."""
     DOUBTFUL = "doubtful"
     """The publisher itself flagged the book as possibly wrong, from here on until the next snapshot."""
+    MISSED = "missed"
+    """Where two instances are merged: neither brought in time what a book's ids show to be missing."""
     MALFORMED = "malformed"
     """What came on a channel was no whole DBN records of its schema."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDERS = (
-    "tapeline", "session_manager", "normalizer", "batch_processor", "postprocess", "emulator", "kernel/src", "kernel/fuzz",
+    "tapeline", "session_manager", "normalizer", "batch_processor", "postprocess", "emulator", "arbiter", "kernel/src", "kernel/fuzz",
     "kernel/tests", "tests", "benchmarks",
 )  # fmt: skip
 MOST_LINES = 600

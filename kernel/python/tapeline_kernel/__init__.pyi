@@ -8,10 +8,12 @@ __all__ = [
     "BatchError",
     "Decoder",
     "Event",
+    "Merger",
     "Normalizer",
     "Output",
     "Router",
     "SpecError",
+    "identities",
     "merge_batches",
     "split_batch",
 ]
@@ -155,3 +157,40 @@ def split_batch(
     midnight UTC, and a run (channel, schema, first, last, payloads, rows) for each channel in it. Payloads up to sequence `after`
     of `epoch` are left out.
     """
+
+@final
+class Merger:
+    """Makes one stream of two sides' channels: every venue message once, in the venue's order; no I/O, no clock.
+
+    `prefer` (0 or 1) makes it a failover to the other side, None takes whoever is first. A slot is twice a channel's number plus
+    the side. For the times and bounds see `tapeline.consumer.MergeOptions`; `now` never falls.
+    """
+
+    def __new__(
+        cls, *, prefer: int | None, wait_ns: int, patience_ns: int, settle_ns: int, window_ns: int, memory_bytes: int,
+        dense_after: int, floor_ns: int = 0,
+    ) -> Self: ...
+    def lane(self, name: str) -> int:
+        """The number of a merged channel, from 0 in order of appearance; raises SpecError where the name is none."""
+    def feed(self, slot: int, data: bytes, now: int, snapshot: bool = False) -> None:
+        """Takes whole records that a side published, or that its late-join key held."""
+    def feed_pushes(self, pushes: list[list[bytes]], slots: dict[bytes, int], now: int) -> list[list[bytes]]:
+        """Takes all pushes (`[…, channel, data]`) whose channel has a slot; those that have none."""
+    def tick(self, now: int) -> None:
+        """Hands out what has waited for long enough; to be called some 20 times a second."""
+    def take(self) -> list[tuple[int, int, bytes, int, int]]:
+        """What was handed out since the last call: channel, kind (0 live, 1 snapshot, 2 gap), records, and of a gap the last id (low 32 bits) before it and the first after it."""
+    def commands(self) -> tuple[bytes, int]:
+        """The same as RESP commands, and their number."""
+    def flush(self, all: bool = False) -> tuple[bytes, int]:
+        """RESP commands, and their number, that bring late-join keys up to date with what has changed since the last flush (or all of it)."""
+    def resume(self, lane: int, data: bytes) -> None:
+        """Takes up where a channel's late-join key says that an earlier merger stopped."""
+    def counters(self) -> dict[str, int | dict[str, int]]:
+        """Running totals: delivered and missed by side, twins, repeats, snapshots (not needed), gaps, doubts, switches, malformed."""
+    @property
+    def memory_bytes(self) -> int:
+        """What is remembered and held back."""
+
+def identities(schema: str, data: bytes) -> tuple[tuple[bytes, int], ...]:
+    """Identity and bytes of each venue message in whole records; raises ValueError."""

@@ -13,10 +13,10 @@ from typing import cast
 import pytest
 import redis.asyncio
 
-from normalizer.publisher import Entry, Publisher
-from normalizer.publisher_address import RedisAddress, command
-from normalizer.publisher_link import connect
 from tapeline.errors import RedisUnavailableError
+from tapeline.publish.address import RedisAddress, command
+from tapeline.publish.link import connect
+from tapeline.publish.publisher import Entry, Publisher
 from tapeline.redis_server import RunningRedis, start_redis
 from tapeline.stream import Position
 from tapeline.telemetry import TELEMETRY
@@ -155,8 +155,8 @@ async def test_a_full_buffer_drops_the_oldest_and_says_which(
 
 async def test_a_redis_that_hangs_is_away(server: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence while replies are due ends the connection; the stream then goes on with dropping, not waiting."""
-    monkeypatch.setattr("normalizer.publisher._SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr("normalizer.publisher_link.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("tapeline.publish.publisher._SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr("tapeline.publish.link.CONNECT_SECONDS", 0.5)
     async with publishing(server.url) as publisher:
         publisher.offer(entry(1))
         assert await publisher.drain(10)

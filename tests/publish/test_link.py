@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from normalizer.publisher_link import ReplyScanner
+from tapeline.publish.link import ReplyScanner
 
 replies = st.one_of(
     st.integers(0, 999).map(lambda n: b":%d\r\n" % n),

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from normalizer.publisher_address import RedisAddress
-from normalizer.publisher_link import Link, connect
 from tapeline.errors import RedisUnavailableError
 from tapeline.process import Backoff
+from tapeline.publish.address import RedisAddress
+from tapeline.publish.link import Link, connect
 from tapeline.stream import Position
 from tapeline.telemetry import Level, count, event
 

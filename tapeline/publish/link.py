@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from normalizer.publisher_address import RedisAddress
 from tapeline.errors import RedisUnavailableError
+from tapeline.publish.address import RedisAddress
 
 CONNECT_SECONDS = 5.0
 

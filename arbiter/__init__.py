@@ -1,0 +1,1 @@
+"""Makes one stream of PRIMARY and REPLICA, and publishes it as MERGED."""

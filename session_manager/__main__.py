@@ -19,7 +19,7 @@ from session_manager.session.plan import for_symbols
 from tapeline import telemetry, venues
 from tapeline.errors import TapelineError, UsageError
 from tapeline.process import run
-from tapeline.redis_place import RedisPlace
+from tapeline.redis_link import checked_place
 from tapeline.settings import Settings
 from tapeline.spec.session import Session
 
@@ -98,7 +98,7 @@ async def _serve(arguments: argparse.Namespace, settings: Settings, stop: asynci
         venues.provider(name): _venue(arguments, name, session, _channels(name, session, arguments.channels, symbols))
         for name, session in sessions.items()
     }
-    manager = SessionManager(made, arguments.instance, RedisPlace(url) if url else None, settings.lease_seconds)
+    manager = SessionManager(made, arguments.instance, checked_place(url) if url else None, settings.lease_seconds)
     try:
         await manager.run(arguments.listen, stop)
     except OSError as error:

@@ -14,8 +14,7 @@ import msgspec
 
 from tapeline.channels import INSTANCES
 from tapeline.errors import UsageError
-from tapeline.redis_link import Answer, RedisLink
-from tapeline.redis_place import RedisPlace
+from tapeline.redis_link import Answer, RedisLink, checked_place
 from tapeline.spec.session import Session
 from tapeline.spec.subscribe import channel
 from tapeline.spec.template import render
@@ -117,11 +116,11 @@ def defaults(session: Session) -> list[str]:
 
 
 class Control:
-    """The commands' view of one provider; every method raises RedisUnavailableError."""
+    """The commands' view of one provider; raises UsageError where the URL is none, and each method RedisUnavailableError."""
 
     def __init__(self, url: str, provider: str) -> None:
         self._provider = provider
-        self._place = RedisPlace(url)
+        self._place = checked_place(url)
         self._desired = RedisLink(self._place, desired_key(provider), _SECONDS)
 
     async def close(self) -> None:

@@ -12,16 +12,27 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from tapeline.errors import RedisUnavailableError
+from tapeline.errors import RedisUnavailableError, UsageError
 from tapeline.redis_place import RedisPlace
-from tapeline.redis_url import place_of
+from tapeline.redis_url import place_of, seeds
 
 Answer = None | int | bytes | list[Any] | dict[Any, Any] | set[Any]
 """What Redis says, undecoded."""
+
+
+def checked_place(url: str) -> RedisPlace:
+    """Where a URL leads; raises UsageError where it is none."""
+    for seed in seeds(url):
+        try:
+            parse_url(seed)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"--redis is no Redis URL: {error}") from None
+    return RedisPlace(url)
 
 
 class RedisLink:

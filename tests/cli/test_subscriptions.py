@@ -50,6 +50,7 @@ def told(*words: str, **settings: str) -> dict[str, Any]:
         (["subscribe", "kraken"], "nothing named: give channels or --symbols"),
         (["subscribe", "kraken", "trade.BTC/USD"], "no Redis: give --redis URL"),
         (["subscriptions", "kraken"], "no Redis: give --redis URL"),
+        (["subscriptions", "kraken", "--redis", "redis://127.0.0.1:x/0"], "--redis is no Redis URL: "),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path: Path, words: list[str], said: str) -> None:

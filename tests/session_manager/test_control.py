@@ -156,6 +156,17 @@ async def test_a_message_is_followed_at_once(redis_url: str) -> None:
         await by_hand.close()
 
 
+async def test_thousands_at_once_are_as_good_as_one(redis_url: str) -> None:
+    """Into the set and out of it, in both directions of the wire; the first command brings the defaults along."""
+    by_hand = control.Control(redis_url, "KRAKEN")
+    many = [f"trade.{n}/USD" for n in range(9000)]
+    assert await by_hand.subscribe(many, SPEC) == 9000
+    assert set((await by_hand.read()).desired or ()) == {*many, *control.defaults(SPEC)}
+    assert await by_hand.unsubscribe(many[:8500], SPEC) == 8500
+    assert set((await by_hand.read()).desired or ()) == {*many[8500:], *control.defaults(SPEC)}
+    await by_hand.close()
+
+
 async def test_refusals_have_their_reasons(redis_url: str) -> None:
     """The venue's, those of channels that no family knows, and those for which there is no room."""
     async with running(redis_url, BTC) as one:

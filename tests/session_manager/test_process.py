@@ -69,6 +69,8 @@ async def test_it_serves_and_stops_cleanly(tmp_path: Path) -> None:
         (["--venues", "kraken", "--endpoint-base", "ftp://x"], "--endpoint-base 'ftp://x'"),
         (["--venues", "kraken", "--listen", "127.0.0.1:{busy}"], "127.0.0.1:{busy}"),
         (["--venues", ""], "--venues"),
+        (["--venues", "kraken", "--instance", "AUTO"], "--instance AUTO takes its role in Redis"),
+        (["--venues", "kraken", "--instance", "AUTO", "--redis", "localhost:6379"], "--redis is no Redis URL"),
     ],
 )
 async def test_wrong_usage_is_one_clear_line_and_two(arguments: list[str], words: str) -> None:

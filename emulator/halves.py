@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from tapeline import venues
@@ -16,13 +17,15 @@ def session(name: str) -> Session:
     if name not in known:
         raise UnknownVenueError(name, known)
     try:
-        return venues.load(name).session
+        found = venues.load(name)
     except SpecIncompleteError:
         # A venue under work: talking to it needs no meaning.
-        found = getattr(importlib.import_module(f"{venues.SESSIONS}.{name}"), "SESSION", None)
-        if not isinstance(found, Session):
+        half = getattr(importlib.import_module(f"{venues.SESSIONS}.{name}"), "SESSION", None)
+        if not isinstance(half, Session):
             raise
-        return found
+        return half
+    # The session half may know only so much of the format as routes a frame; what is played is written whole.
+    return replace(found.session, routing=replace(found.session.routing, decoder=found.meaning.decoder))
 
 
 def hosts(half: Session) -> set[str]:

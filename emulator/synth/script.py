@@ -10,7 +10,7 @@ import numpy as np
 
 from emulator.reel import Clock, Counter, Id, Line
 from emulator.synth.listing import Listing
-from emulator.synth.market import Depth, Event, Ladder, Quote, Symbol, Trade, market
+from emulator.synth.market import Depth, Event, Ladder, Mutation, Quote, Symbol, Trade, market
 from emulator.venue import Ask, Asked
 from tapeline.spec.session import Session
 from tapeline.spec.subscribe import Channel, channel
@@ -89,6 +89,8 @@ class Script:
 
     clock: Clock = Clock.MILLIS
     stride = 1
+    by_change: frozenset[str] = frozenset()
+    """Families whose books are told change by change, not by depth events."""
     first_id = 500_000_000_000
 
     def __init__(self, session: Session, listings: Sequence[Listing]) -> None:
@@ -99,6 +101,10 @@ class Script:
 
     def write(self, known: Channel, beat: Beat) -> Written | None:
         """An event as a message of a channel (`known.family.name` tells which kind); None where it says nothing there."""
+        raise NotImplementedError
+
+    def write_change(self, known: Channel, symbol: Symbol, change: Mutation, book: Ladder) -> Written | None:
+        """One change of a book as a message, of families named in `by_change`; `book` is the true one after it."""
         raise NotImplementedError
 
     def begin(self, known: Channel, view: View, depth: int) -> list[str]:
@@ -125,6 +131,8 @@ class Script:
         if found is None:
             return []
         known, symbol = found
+        if known.family.name in self.by_change:
+            return self._changes(channel_id, known, symbol)
         serials = Counter(_SERIALS)
         previous = Id(serials, serials.start)
         book, made = symbol.start.copy(), []
@@ -139,6 +147,15 @@ class Script:
                 previous = serial
                 made.append(Line(event.place, channel_id, *written))
         self._serials[channel_id] = ([line.place for line in made], serials)
+        return made
+
+    def _changes(self, channel_id: str, known: Channel, symbol: Symbol) -> list[Line]:
+        book, made = symbol.start.copy(), []
+        for change in symbol.mutations:
+            book.apply(change.change)
+            written = self.write_change(known, symbol, change, book)
+            if written is not None:
+                made.append(Line(change.place, channel_id, *written))
         return made
 
     def opening(self, channel_id: str, depth: int, turn: int, place: int, now_ns: int) -> list[bytes]:

@@ -34,8 +34,9 @@ class Channel:
 
     @property
     def symbol(self) -> str:
-        """The piece `symbol`; empty where the channel has none."""
-        return dict(self.pieces).get("symbol", "")
+        """The piece or field `symbol`; empty where the channel has none."""
+        known = pieces(self)
+        return render(known["symbol"], known) if "symbol" in known else ""
 
 
 @dataclass(frozen=True, slots=True)

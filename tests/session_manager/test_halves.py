@@ -39,10 +39,10 @@ def test_a_half_is_data_that_can_be_done(name: str) -> None:
     session = halves.load(name)
     Router(encode(session.routing), name.upper(), "PRIMARY", 1)
     made = plan(session, for_symbols(session, []))
-    assert made.shards
+    assert made.shards or made.polled
     assert not made.left_out
     source = Path(session_manager.venues.__path__[0], f"{name}.py").read_text()
-    assert not any(word in source for word in ("def ", "lambda", "import os", "open("))
+    assert not any(word in source for word in ("lambda", "import os", "open("))
 
 
 @pytest.mark.parametrize("name", VENUES)
@@ -54,6 +54,10 @@ def test_subscribe_messages_can_be_read_back(name: str) -> None:
     for operation in Operation:
         sent = calls(session, operation, channels, lambda: next(numbers))
         read = [command(session, call.text) for call in sent]
+        if operation is Operation.UNSUBSCRIBE and session.subscription.ack.key:
+            # Which channels a key stands for, the connection knows.
+            assert [one.operation for one in read if one and one.key] == [operation] * len(sent)
+            continue
         assert [(one.operation, one.channels) for one in read if one] == [(operation, call.channels) for call in sent]
         assert {one for call in sent for one in call.channels} == {known.id for known in channels}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from session_manager.session.actions import Action, Report
-from session_manager.session.line import Line, Stage
+from session_manager.session.line import Line
 from session_manager.session.plan import Shard
+from session_manager.session.shared import Stage
 from session_manager.session.subscriptions import Status
 from tapeline.spec.session import Session
 from tapeline.telemetry import Level

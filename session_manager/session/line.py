@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable
 
 import msgspec
 
-from session_manager.session.actions import SESSION_CHANNEL, Action, Close, Emit, Ping, Report, Send
+from session_manager.session.actions import SESSION_CHANNEL, Close, Emit, Ping, Report, Send
 from session_manager.session.asked import SocketRequests
 from session_manager.session.attempt import Attempt
-from session_manager.session.budget import Allowance, Backoff
-from session_manager.session.desk import Desk
+from session_manager.session.entrance import Entrance
 from session_manager.session.outbox import Letter, Outbox
 from session_manager.session.plan import Shard
 from session_manager.session.pulse import Pulse, number
-from session_manager.session.subscriptions import Listener, Subscriptions
+from session_manager.session.rules import heed
+from session_manager.session.shared import Numbers, Shared, Stage
+from session_manager.session.subscriptions import Subscriptions
 from tapeline.schemas import Schema
-from tapeline.spec.session import Batch, Carrier, CloseAction, ErrorRule, Request, Scope, Session, Severity
+from tapeline.spec.session import Batch, Carrier, CloseAction, ErrorRule, Request
 from tapeline.spec.subscribe import Channel
-from tapeline.spec.template import Json, at, decode, fits, names, number_of, render, text_of
+from tapeline.spec.template import Json, at, decode, fits, names, number_of, render
 from tapeline.telemetry import Level
 
 _NEVER = float("inf")
@@ -30,33 +28,6 @@ _FAREWELL = 1.0
 _FEW_FAILURES = 2
 _PREPARING = 60.0
 """What comes before a connection may take so long, with what its own requests wait for the budget."""
-
-
-class Stage(Enum):
-    """How far a connection is."""
-
-    WAITING = "waiting"
-    PREPARING = "preparing"
-    CONNECTING = "connecting"
-    GATE = "gate"
-    OPENING = "opening"
-    LIVE = "live"
-    LEAVING = "leaving"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all lines of a venue share."""
-
-    session: Session
-    out: list[Action]
-    connections: Iterator[int]
-    attempts: Allowance
-    backoff: Callable[[], Backoff]
-    desk: Desk
-    listener: Listener
-    chance: random.Random
 
 
 class Line:
@@ -80,20 +51,17 @@ class Line:
         self._out = shared.out
         self._backoff = shared.backoff()
         self._outbox = Outbox(shared.session.pacing)
-        self._pulse = Pulse(shared.session, self._next_number)
+        self._numbers = Numbers()
+        self._pulse = Pulse(shared.session, self._numbers.next)
         self._attempt = Attempt(
             shared.session, shard.endpoint, shared.desk, shared.out, shared.chance, self._dialled, self._unprepared
         )
         self.subscriptions = Subscriptions(
-            shared.session, shard.channels.values(), self._outbox, self._next_number, shared.listener, self._out
+            shared.session, shard.channels.values(), self._outbox, self._numbers.next, shared.listener, self._out
         )
-        self._requests = SocketRequests(shared.session, self._next_number)
-        self._number = 0
-        self._plain: set[int] = set()
+        self._requests = SocketRequests(shared.session, self._numbers.next)
         self._deadline = 0.0
-        self._gate_open = False
-        self._opening = 0
-        self._expecting = False
+        self._entrance = Entrance(shard.endpoint, lambda message: self._outbox.put(Letter(self._spelled(message))))
         self._next_stale = _NEVER
         self.live_since = _NEVER
 
@@ -115,9 +83,8 @@ class Line:
         """The connection stands."""
         self.stage = Stage.GATE
         self.opened = now
-        gate = self.shard.endpoint.gate
-        self._gate_open, self._opening, self._expecting = not gate.wait, 0, False
-        self._deadline = now + gate.timeout if gate.wait else _NEVER
+        self._deadline = _NEVER
+        self._entrance.connected(now)
         self._backoff.connected(now)
         self._pulse.connected(now, self._attempt.variables)
         self.subscriptions.connection = self.connection
@@ -141,7 +108,8 @@ class Line:
             value = payload.decode("utf-8", "replace")
         for rule in self._session.rules:
             if fits(value, rule.when):
-                self._rule(now, rule, value)
+                report = heed(self, now, rule, value)
+                self._out += [report] if report is not None else []
                 return True
         if (answer := self._pulse.reply(value)) is not None:
             self._outbox.put(Letter(answer), urgent=True)
@@ -206,6 +174,27 @@ class Line:
         """Waits for a request's answer no more."""
         self._requests.drop(key)
 
+    def refused(self, now: float, rule: ErrorRule, value: Json, reason: str) -> bool:
+        """An error that concerns what was asked for; whether anything was."""
+        heard = self.subscriptions.error(now, rule, value)
+        if not heard and (asked := self._requests.refused(rule, value, self.subscriptions.keys)) is not None:
+            self._shared.desk.told(now, asked.key, True, b"", reason)
+            heard = True
+        self._pump(now)
+        return heard
+
+    def resume(self, now: float) -> None:
+        """Maintenance is over: everything is subscribed again."""
+        self.paused = False
+        self._pulse.heard(now)
+        if self._session.subscription.batch is Batch.URL:
+            self.drop(now, "resumed", 0.0)
+        elif self.stage is Stage.LIVE:
+            for channel in list(self.subscriptions.states):
+                self.subscriptions.renew(channel)
+            self.subscriptions.ask(now)
+            self._pump(now)
+
     def stop(self, now: float) -> None:
         """Unsubscribes and closes."""
         if self.stage is Stage.LIVE and self.subscriptions.leave():
@@ -257,6 +246,7 @@ class Line:
         age = self._retire_at() if not self.retiring else _NEVER
         return min(
             self._deadline,
+            self._entrance.deadline(),
             self._next_stale,
             age,
             self._pulse.deadline(),
@@ -295,11 +285,7 @@ class Line:
     def _watch(self, now: float) -> None:
         dead = "" if self.paused else self._pulse.dead(now)
         overdue = self.subscriptions.overdue(now)
-        if (
-            self.stage in (Stage.GATE, Stage.OPENING)
-            and self._deadline <= now
-            and (self._expecting or not self._gate_open)
-        ):
+        if self.stage in (Stage.GATE, Stage.OPENING) and self._entrance.overdue(now):
             dead = f"{self.stage.value} timeout"
         if overdue and self.stage is Stage.LIVE:
             self._out.append(Report("ack_timeout", Level.WARNING, {"channels": overdue, "connection": self.connection}))
@@ -321,33 +307,14 @@ class Line:
         self._pump(now)
 
     def _advance(self, now: float) -> None:
-        endpoint = self.shard.endpoint
-        if self.stage is Stage.GATE and self._gate_open:
-            if now < self.opened + endpoint.gate.delay:
-                self._deadline = self.opened + endpoint.gate.delay
-                return
-            self.stage, self._deadline = Stage.OPENING, _NEVER
-        while self.stage is Stage.OPENING and not self._expecting:
-            if self._opening == len(endpoint.openings):
-                self.stage, self._deadline = Stage.LIVE, _NEVER
-                self.live_since, self._next_stale = now, now + _STALE_CHECK
-                self.subscriptions.ask(now)
-                break
-            opening = endpoint.openings[self._opening]
-            self._opening += 1
-            self._outbox.put(Letter(self._spelled(opening.message)))
-            self._expecting = bool(opening.expect)
-            self._deadline = now + opening.timeout if opening.expect else _NEVER
+        before, self.stage = self.stage, self._entrance.advance(now, self.stage)
+        if self.stage is Stage.LIVE and before is not Stage.LIVE:
+            self.live_since, self._next_stale = now, now + _STALE_CHECK
+            self.subscriptions.ask(now)
         self._pump(now)
 
     def _progress(self, now: float, value: Json) -> bool:
-        endpoint = self.shard.endpoint
-        if self.stage is Stage.GATE and endpoint.gate.wait and fits(value, endpoint.gate.wait):
-            self._gate_open = True
-            self._advance(now)
-            return True
-        if self.stage is Stage.OPENING and self._expecting and fits(value, endpoint.openings[self._opening - 1].expect):
-            self._expecting = False
+        if self._entrance.hear(value, self.stage):
             self._advance(now)
             return True
         known = self.subscriptions.answer(now, value) or self._is_plain(value)
@@ -359,55 +326,7 @@ class Line:
     def _is_plain(self, value: Json) -> bool:
         # The answer to a ping's answer or to an opening without a condition.
         path = self._session.subscription.ack.id
-        return bool(path) and number_of(at(value, path)) in self._plain
-
-    def _rule(self, now: float, rule: ErrorRule, value: Json) -> None:
-        reason = text_of(at(value, rule.reason)) if rule.reason else rule.name
-        said: dict[str, object] = {"rule": rule.name, "reason": reason, "connection": self.connection}
-        match rule.severity:
-            case Severity.RECONNECT:
-                self.drop(now, reason, rule.wait or None)
-            case Severity.ROTATE:
-                self.retiring = True
-                self._out.append(Report("venue_notice", Level.INFO, said))
-            case Severity.PAUSE:
-                self.paused = True
-                self._out.append(Report("venue_paused", Level.WARNING, said))
-            case Severity.RESUME:
-                self._out.append(Report("venue_resumed", Level.INFO, said))
-                self._resume(now)
-            case Severity.FATAL:
-                self._out.append(Report("venue_fatal", Level.ERROR, said))
-                self.end(now, reason)
-                self.fatal = True
-            case Severity.IGNORE:
-                if rule.reason:
-                    self._out.append(Report("venue_error", Level.WARNING, said))
-            case _ if rule.scope is Scope.CONNECTION:
-                self._out.append(Report("venue_error", Level.WARNING, said))
-            case _:
-                self._concerned(now, rule, value, reason, said)
-                self._pump(now)
-
-    def _concerned(self, now: float, rule: ErrorRule, value: Json, reason: str, said: dict[str, object]) -> None:
-        if self.subscriptions.error(now, rule, value):
-            return
-        asked = self._requests.refused(rule, value, self.subscriptions.keys)
-        if asked is None:
-            self._out.append(Report("venue_error", Level.WARNING, said))
-        else:
-            self._shared.desk.told(now, asked.key, True, b"", reason)
-
-    def _resume(self, now: float) -> None:
-        self.paused = False
-        self._pulse.heard(now)
-        if self._session.subscription.batch is Batch.URL:
-            self.drop(now, "resumed", 0.0)
-        elif self.stage is Stage.LIVE:
-            for channel in list(self.subscriptions.states):
-                self.subscriptions.renew(channel)
-            self.subscriptions.ask(now)
-            self._pump(now)
+        return bool(path) and number_of(at(value, path)) in self._numbers
 
     def _check_stale(self, now: float) -> None:
         if self._next_stale > now or self.paused:
@@ -454,7 +373,7 @@ class Line:
         self._next_stale = self.live_since = _NEVER
         self.retiring = self.paused = False
         self._outbox.clear()
-        self._plain.clear()
+        self._numbers.forget()
         self.subscriptions.reset(now, self.shard.channels)
         self._shared.desk.returned(now, self._requests.reset())
 
@@ -470,15 +389,8 @@ class Line:
         return min((since + max(age - life.overlap, age / 2) for since, age in ends if age), default=_NEVER)
 
     def _spelled(self, message: str) -> str:
-        own = {"id": str(self._next_number())} if "id" in names(message) else {}
+        own = {"id": str(self._numbers.next())} if "id" in names(message) else {}
         return render(message, {**self._attempt.variables, **own})
-
-    def _next_number(self) -> int:
-        self._number += 1
-        self._plain.add(self._number)
-        if len(self._plain) > 4096:
-            self._plain = {number for number in self._plain if number > self._number - 2048}
-        return self._number
 
     def _tell(self, event: str, reason: str, **more: str) -> None:
         payload = msgspec.json.encode({"event": event, "connection": self.connection, "reason": reason, **more})

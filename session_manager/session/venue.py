@@ -11,10 +11,11 @@ from session_manager.session.backfill import Backfills
 from session_manager.session.budget import Allowance, Backoff
 from session_manager.session.desk import Desk
 from session_manager.session.handover import Handovers
-from session_manager.session.line import Line, Shared, Stage
+from session_manager.session.line import Line
 from session_manager.session.plan import Plan, Shard, check_room, place, select
 from session_manager.session.poll import Polls
 from session_manager.session.resync import Resyncs
+from session_manager.session.shared import Shared, Stage
 from session_manager.session.subscriptions import Listener
 from tapeline.spec.session import Resync, Session
 from tapeline.spec.subscribe import Channel, pieces

@@ -13,7 +13,7 @@ import normalizer.venues
 import session_manager.venues
 from session_manager import halves
 from session_manager.batch import ChannelReader
-from session_manager.session.plan import for_symbols, plan
+from session_manager.session.plan import for_symbols, plan, select
 from session_manager.session.validate import validate
 from tapeline import captures
 from tapeline.errors import SpecIncompleteError, UnknownVenueError
@@ -49,8 +49,7 @@ def test_a_half_is_data_that_can_be_done(name: str) -> None:
 def test_subscribe_messages_can_be_read_back(name: str) -> None:
     """What the session sends, the emulator understands: the same channels."""
     session = halves.load(name)
-    channels = [known for one in for_symbols(session, []) if (known := channel(session, one)) is not None]
-    channels = [known for known in channels if known.family.poll is None]
+    channels = list(select(session, for_symbols(session, [])).subscribed.values())
     numbers = iter(range(1, 1000))
     for operation in Operation:
         sent = calls(session, operation, channels, lambda: next(numbers))

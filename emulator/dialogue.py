@@ -66,7 +66,7 @@ class GenericDialogue:
         if self._answers_ping(message):
             self._unanswered = 0
             return []
-        asked = command(self._session, text)
+        asked = command(self._session, text, self._place.name if self._place else "")
         if asked is not None:
             return self.granted(asked, now_ns)
         if (ask := self._question(message)) is not None:

@@ -21,7 +21,7 @@ class _Line:
     def __init__(self, session: Session, number: int, endpoint: str) -> None:
         self.number = number
         self.endpoint = endpoint
-        self.keys = Keys(session)
+        self.keys = Keys(session, endpoint)
 
 
 class CaptureRouter:

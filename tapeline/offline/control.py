@@ -26,7 +26,8 @@ class ControlShapes:
         try:
             value = decode(frame)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
+            # A bare word among JSON, or damage.
+            value = frame.decode("utf-8", "replace")
         return next((name for name, conditions in self._shapes if fits(value, conditions)), None)
 
 

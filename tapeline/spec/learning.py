@@ -21,8 +21,8 @@ class Learned:
 class Keys:
     """The keys of one connection; told of every client message and of every frame that no route takes, in their order."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, endpoint: str = "") -> None:
+        self._session, self._endpoint = session, endpoint
         self._ack = session.subscription.ack
         self.channels: dict[str, str] = {}
         """Channels by key."""
@@ -31,7 +31,7 @@ class Keys:
 
     def sent(self, text: bytes | str) -> Command | None:
         """Notes a client message; what it asks for, None where it is no subscribe or unsubscribe."""
-        command = subscribe.command(self._session, text)
+        command = subscribe.command(self._session, text, self._endpoint)
         if command is not None and self._ack.key:
             if self._ack.by is AckBy.ID:
                 self._numbered[command.number] = command

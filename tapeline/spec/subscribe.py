@@ -121,11 +121,14 @@ def routing(session: Session, channels: Iterable[str]) -> Routing:
     return replace(session.routing, routes=(*extra, *session.routing.routes))
 
 
-def command(session: Session, text: bytes | str) -> Command | None:
+def command(session: Session, text: bytes | str, endpoint: str = "") -> Command | None:
     """Reads a client message that has the venue's subscribe or unsubscribe form; None for any other.
 
-    Keys the template does not name are ignored, and arguments that no family knows are left out.
+    Keys the template does not name are ignored, and arguments that no family knows are left out. With the name of the
+    `endpoint` it went to only that one's families count: arguments may be alike in two.
     """
+    if endpoint:
+        session = replace(session, families=tuple(f for f in session.families if f.endpoint == endpoint))
     try:
         message = decode(text)
     except msgspec.DecodeError:

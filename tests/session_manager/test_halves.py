@@ -53,7 +53,8 @@ def test_subscribe_messages_can_be_read_back(name: str) -> None:
     numbers = iter(range(1, 1000))
     for operation in Operation:
         sent = calls(session, operation, channels, lambda: next(numbers))
-        read = [command(session, call.text) for call in sent]
+        homes = {known.id: known.family.endpoint for known in channels}
+        read = [command(session, call.text, homes[call.channels[0]]) for call in sent]
         if operation is Operation.UNSUBSCRIBE and session.subscription.ack.key:
             # Which channels a key stands for, the connection knows.
             assert [one.operation for one in read if one and one.key] == [operation] * len(sent)

@@ -395,7 +395,11 @@ class Connection(asyncio.Protocol):
     # faults
 
     def strike(self, command: Command) -> None:
-        """Does a fault of the connection."""
+        """Does a fault of the connection, by its carrier's own way where that has one."""
+        own = self._carrier.strike(command) if self._carrier is not None else None
+        if own is not None:
+            self._act(own)
+            return
         seconds = command.seconds
         match command.fault:
             case "close" if self._transport is not None:

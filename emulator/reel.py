@@ -39,6 +39,7 @@ class Clock(Enum):
     MILLIS = "~" * 13
     MICROS = "~" * 16
     ISO_MICROS = "~" * 27
+    FIX_MICROS = "~" * 24
 
     @property
     def mark(self) -> str:
@@ -52,7 +53,10 @@ class Clock(Enum):
         if self is Clock.MICROS:
             return b"%d" % (now_ns // 1000)
         whole = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
-        return whole.strftime("%Y-%m-%dT%H:%M:%S").encode() + b".%06dZ" % (now_ns // 1000 % 1_000_000)
+        micros = now_ns // 1000 % 1_000_000
+        if self is Clock.FIX_MICROS:
+            return whole.strftime("%Y%m%d-%H:%M:%S").encode() + b".%06d" % micros
+        return whole.strftime("%Y-%m-%dT%H:%M:%S").encode() + b".%06dZ" % micros
 
 
 class Counter:

@@ -129,8 +129,8 @@ class Carrier(Protocol):
         """The connection has ended."""
         ...
 
-    def strike(self, command: Command) -> list[Act]:
-        """Does a fault of the carrier's own kind; nothing for any other."""
+    def strike(self, command: Command) -> list[Act] | None:
+        """Does a fault that the carrier has its own way of; None for any other."""
         ...
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from session_manager.fix.socket import FixSocket
 from session_manager.intake import Intake
 from session_manager.session.actions import Connect
 from session_manager.socket import Socket
-from tapeline.errors import SpecIncompleteError
 from tapeline.spec.session import Endpoint
 
 
@@ -22,6 +22,9 @@ class Owner(Protocol):
 
     def on_heartbeat(self, connection: int, pong: bool) -> None:
         """A sign of life that is no frame: a ping (answered already) or a pong."""
+
+    def on_hole(self, connection: int, reason: str) -> None:
+        """Frames of the connection are known to be missing or late, though it goes on."""
 
 
 class Transport(Protocol):
@@ -43,5 +46,5 @@ class Transport(Protocol):
 def transport(endpoint: Endpoint, connection: int, intake: Intake, owner: Owner) -> Transport:
     """The transport an endpoint wants."""
     if endpoint.fix is not None:
-        raise SpecIncompleteError(f"endpoint {endpoint.name}: FIX is not spoken")
+        return FixSocket(endpoint.fix, connection, intake, owner)
     return Socket(connection, intake, owner)

@@ -38,7 +38,7 @@ def sign(signing: Signing) -> dict[str, str]:
 
 def signature_of(private: Ed25519PrivateKey, sender: str, target: str, number: str, sent: str) -> str:
     """RawData of a logon: type, SenderCompID, TargetCompID, MsgSeqNum and SendingTime, signed, in base64."""
-    payload = "\x01".join(("A", sender, target, number, sent))
+    payload = f"A\x01{sender}\x01{target}\x01{number}\x01{sent}"
     return base64.b64encode(private.sign(payload.encode())).decode()
 
 

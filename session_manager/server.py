@@ -50,8 +50,8 @@ class Source(Protocol):
     def news(self) -> asyncio.Event:
         """Set at the next change; then there is another one."""
 
-    async def trusted(self, ring: Ring) -> bool:
-        """Whether batches of a ring may be passed on."""
+    async def trusted(self, ring: Ring, sequence: int) -> bool:
+        """Whether a ring may be passed on up to a sequence."""
 
     def request_resync(self, channel: str, reason: str) -> bool:
         """Whether a fresh book of the channel will come."""
@@ -119,15 +119,12 @@ class IngestServer:
                     await asyncio.sleep(hold)
                 passed = cursor.sequence
                 for items in _runs(ring, cursor, _MERGED_BYTES if hold else 0):
-                    if not await source.trusted(ring):
+                    last = items[-1].last if isinstance(items, list) else items.to_sequence
+                    if not await source.trusted(ring, last):
                         _withhold(asked.provider, instance, name, ring, passed)
                         return
-                    if isinstance(items, list):
-                        passed = items[-1].last
-                        yield _data(items)
-                    else:
-                        passed = items.to_sequence
-                        yield _gap(asked.provider, instance, name, items)
+                    passed = last
+                    yield _data(items) if isinstance(items, list) else _gap(asked.provider, instance, name, items)
         finally:
             self._subscribed -= 1
             ring.release(cursor)

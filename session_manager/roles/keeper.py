@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from session_manager.roles.lease import Away, Begin, Contender, End
+from session_manager.roles.lease import Away, Begin, Contender, End, Found, Renew
 from session_manager.roles.redis_lease import RedisLeases
 from session_manager.roles.seat import Seat
 from tapeline.errors import RedisUnavailableError
@@ -68,7 +68,7 @@ class Keeper:
             await self._rest()
             return
         sent = time.monotonic()
-        was_away = self._contender.away
+        was_away, come = self._contender.away, self._seat.last_sequence
         answer = await self._leases.ask(command)
         change = self._contender.answered(sent, time.monotonic(), command, answer)
         self._note_away(was_away, answer)
@@ -76,6 +76,8 @@ class Keeper:
             self._begin(change)
         elif isinstance(change, End):
             await self._end(change)
+        elif isinstance(answer, Found) and isinstance(command, Renew):
+            self._seat.confirm(come)
         else:
             # Whoever waits for the end of a doubt looks again.
             self._seat.tell()

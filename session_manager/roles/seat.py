@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from session_manager.provider import Provider
 from session_manager.ring import Ring
@@ -28,7 +29,8 @@ class Seat:
         self._last: dict[str, object] = {}
         self._make = make
         self._doubtful = doubtful
-        self._lost = False
+        self._confirmed = 0
+        self._lost: WeakKeyDictionary[Ring, int] = WeakKeyDictionary()
         self.news = asyncio.Event()
         """Set at the next change; then there is another one."""
 
@@ -39,18 +41,19 @@ class Seat:
 
     def begin(self, instance: str) -> None:
         """Starts a session as this instance."""
-        self._lost = False
+        self._confirmed = 0
         self.running = self._make(instance)
         self.instance = instance
         self.running.start()
         self.tell()
 
     async def end(self, *, lost: bool) -> None:
-        """Ends the session; where the role is `lost`, what came since it was in doubt is not passed on."""
+        """Ends the session; where the role is `lost`, what came since it was last confirmed is not passed on."""
         ending = self.running
         if ending is None:
             return
-        self._lost = lost
+        if lost:
+            self._lost[ending.ring] = self._confirmed
         self.tell()
         await ending.stop()
         self._last = ending.stats()
@@ -69,11 +72,24 @@ class Seat:
         self.news.set()
         self.news = asyncio.Event()
 
-    async def trusted(self, ring: Ring) -> bool:
-        """Waits while it is in doubt whether a ring's batches may be passed on; False where they may not."""
-        while not self._lost and self.ring is ring and self._doubtful(time.monotonic()):
+    @property
+    def last_sequence(self) -> int:
+        """The newest sequence of the session that runs."""
+        return self.running.ring.last_sequence if self.running is not None else 0
+
+    def confirm(self, sequence: int) -> None:
+        """The role was ours when this sequence had come."""
+        self._confirmed = sequence
+        self.tell()
+
+    async def trusted(self, ring: Ring, sequence: int) -> bool:
+        """Waits while it is in doubt whether a ring may be passed on up to a sequence; False where it may not."""
+        while self.ring is ring and ring not in self._lost and self._doubts(sequence):
             await self.news.wait()
-        return not (self._lost and self.ring is ring)
+        return sequence <= self._lost.get(ring, sequence)
+
+    def _doubts(self, sequence: int) -> bool:
+        return sequence > self._confirmed and self._doubtful(time.monotonic())
 
     def request_resync(self, channel: str, reason: str) -> bool:
         """Whether a fresh book of the channel will come."""

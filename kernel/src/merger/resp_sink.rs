@@ -2,6 +2,7 @@
 
 use super::output::Kind;
 use super::Merger;
+use crate::record::Schema;
 use crate::resp;
 
 /// Publications above this size are cut, between venue messages.
@@ -28,10 +29,12 @@ impl Merger {
         let (mut done, mut commands) = (Vec::with_capacity(output.bytes.len() + output.pieces.len() * 96), 0);
         let mut sink = std::mem::take(&mut self.sink);
         for piece in &output.pieces {
-            if piece.kind == Kind::Gap {
+            let at = piece.lane as usize;
+            // What happened before is no news; how things stand may be.
+            let past = matches!(self.lanes[at].schema, Schema::Trades | Schema::Ohlcv1M);
+            if piece.kind == Kind::Gap || (piece.kind == Kind::Snapshot && past) {
                 continue;
             }
-            let at = piece.lane as usize;
             while sink.outlets.len() <= at {
                 let name = &self.lanes[sink.outlets.len()].name;
                 let header = resp::publish_header(name.as_bytes());

@@ -397,9 +397,12 @@ class Connection(asyncio.Protocol):
     def strike(self, command: Command) -> None:
         """Does a fault of the connection, by its carrier's own way where that has one."""
         own = self._carrier.strike(command) if self._carrier is not None else None
-        if own is not None:
+        if own is None:
+            self._suffer(command)
+        else:
             self._act(own)
-            return
+
+    def _suffer(self, command: Command) -> None:
         seconds = command.seconds
         match command.fault:
             case "close" if self._transport is not None:

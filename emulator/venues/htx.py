@@ -141,4 +141,17 @@ def _listed(channel: str, listing: Listing) -> dict[str, object] | None:
     }
 
 
-VENUE: Emulation = Generic("htx", HtxMarket, _LISTINGS)
+class _Htx(Generic):
+    channels = (
+        *(f"market.{one.symbol}.{kind}" for one in _LISTINGS for kind in ("trade.detail", "bbo")),
+        *(f"market.{one.symbol}.depth.size_150.high_freq" for one in _LISTINGS[:3]),
+        "market.btcusdt.mbp.150",
+        "symbols",
+        "linear_contracts",
+        "swap_contracts",
+        "linear_open_interest",
+        "swap_open_interest",
+    )
+
+
+VENUE: Emulation = _Htx("htx", HtxMarket, _LISTINGS)

@@ -1,4 +1,4 @@
-"""KuCoin: spot and futures behind tokens; level 2 by ranges and REST (spot only: a futures message tells one change, this market several at once)."""
+"""KuCoin: spot and futures behind tokens; level 2 by ranges (spot), or change by change as text (futures), and REST."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from emulator.generic import Generic
 from emulator.reel import ID_MARK, Clock, Id
 from emulator.synth.listing import Listing
-from emulator.synth.market import ASK, BID, Depth, Ladder, Quote, Trade
+from emulator.synth.market import ASK, BID, Depth, Ladder, Mutation, Quote, Symbol, Trade
 from emulator.synth.script import Beat, Script, View, Written
 from emulator.venue import Ask, Emulation
 from tapeline.spec.subscribe import Channel
@@ -24,7 +24,8 @@ class KucoinMarket(Script):
     """Level 2, tickers and matches."""
 
     clock = Clock.MILLIS
-    stride = 5
+    by_change = frozenset({"futures level2"})
+    stride = 1
 
     def write(self, known: Channel, beat: Beat) -> Written | None:
         """An event on a channel."""
@@ -73,6 +74,14 @@ class KucoinMarket(Script):
         ids: tuple[Id, ...] = (event.first, *(event.last,) * (count + 1))
         return _push(known, "trade.l2update", data), ids
 
+    def write_change(self, known: Channel, symbol: Symbol, change: Mutation, book: Ladder) -> Written | None:
+        """One change of a contract's book."""
+        side, price, size = change.change
+        listing = symbol.listing
+        told = f"{listing.price(price)},{'sell' if side == ASK else 'buy'},{listing.quantity(size)}"
+        data = f'"sequence":{ID_MARK},"change":"{told}","timestamp":{self.clock.mark}'
+        return _push(known, "level2", data), (change.id,)
+
     def snapshot(self, ask: Ask, view: View) -> str | None:
         """The whole book by REST."""
         book, last = view.true()
@@ -120,4 +129,17 @@ def _contract(listing: Listing) -> dict[str, object]:
     }  # fmt: skip
 
 
-VENUE: Emulation = Generic("kucoin", KucoinMarket, _LISTINGS)
+class _Kucoin(Generic):
+    channels = (
+        *(f"/market/{kind}:{s}" for s in ("BTC-USDT", "ETH-USDT") for kind in ("match", "ticker", "level2")),
+        *(
+            f"/contractMarket/{kind}:{s}"
+            for s in ("XBTUSDTM", "ETHUSDM")
+            for kind in ("execution", "tickerV2", "level2")
+        ),
+        "symbols",
+        "contracts",
+    )
+
+
+VENUE: Emulation = _Kucoin("kucoin", KucoinMarket, _LISTINGS)

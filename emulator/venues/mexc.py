@@ -24,7 +24,7 @@ class MexcMarket(Script):
     """Aggregated depth, deals and tickers, as JSON that is then packed."""
 
     clock = Clock.MILLIS
-    stride = 7
+    stride = 1
 
     def write(self, known: Channel, beat: Beat) -> Written | None:
         """An event on a channel."""

@@ -26,7 +26,8 @@ from tapeline.spec.session import (
 )
 
 TIMESTAMP, SEQUENCE, CHECKSUM = 32_768, 65_536, 131_072
-CHANNELS = ("book.{prec}.{freq}.{len}.{symbol}", "{channel}.{symbol}", "{channel}.{key}")
+# An answer to unsubscribing names the key alone.
+CHANNELS = ("book.{prec}.{freq}.{len}.{symbol}", "{channel}.{symbol}", "{channel}.{key}", "{@chanId}")
 
 
 def family(name: str, pattern: str, asked: str, resync: Resync = Resync.NONE, backfill: str = "") -> Family:

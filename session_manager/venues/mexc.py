@@ -110,6 +110,7 @@ SESSION = Session(
             Severity.REFUSE,
             Scope.OLDEST,
             reason="msg",
+            mentions="msg",
         ),
         ErrorRule(
             "error",

@@ -18,9 +18,10 @@ from tests.oracle.capture import lines
 from tests.oracle.coinbase import Coinbase
 from tests.oracle.deribit import Deribit
 from tests.oracle.kraken import Kraken
+from tests.oracle.okx import Okx
 from tests.oracle.records import Published
 
-Oracle = Binance | Kraken | Coinbase | Deribit
+Oracle = Binance | Kraken | Coinbase | Deribit | Okx
 
 
 def oracle(venue: str) -> Oracle:
@@ -32,6 +33,7 @@ def oracle(venue: str) -> Oracle:
         "kraken": Kraken,
         "coinbase": Coinbase,
         "deribit": Deribit,
+        "okx": Okx,
     }
     return makers[venue]()
 

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 
 from tests.oracle.capture import Line
+from tests.oracle.made_okx import okx
 
 START = 1_760_000_000_000_000_000
 URLS = {
     "binance_spot": "wss://stream.binance.com/stream",
     "binance_usdm": "wss://fstream.binance.com/public/stream",
     "binance_coinm": "wss://dstream.binance.com/stream",
+    "okx": "wss://ws.okx.com/ws/v5/public",
     "kraken": "wss://ws.kraken.com/v2",
     "coinbase": "wss://ws-feed.exchange.coinbase.com",
     "deribit": "wss://www.deribit.com/ws/api/v2",
@@ -488,6 +490,7 @@ MADE: dict[str, Callable[[], list[object]]] = {
     "binance_spot": binance_spot,
     "binance_usdm": binance_usdm,
     "binance_coinm": binance_coinm,
+    "okx": okx,
     "kraken": kraken,
     "coinbase": coinbase,
     "deribit": deribit,

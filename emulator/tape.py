@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emulator import reading, wire
-from emulator.halves import hosts
+from emulator.halves import is_of
 from emulator.reading import UNKNOWN_CHANNEL
 from emulator.venue import Asked, Emulation
 from tapeline import telemetry
@@ -35,6 +35,8 @@ class Answer(NamedTuple):
     """When it came, in ns since the first."""
     spoken: reading.Asked | None = None
     """What it answered, where that was over the socket."""
+    channel: str = ""
+    """Which list it is, of an instrument list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _answer(frame: Frame, place: int, time: int, venue: Emulation) -> Answer | N
     if ask is None:
         telemetry.event("answer_unknown", telemetry.Level.WARNING, url=frame.url)
         return None
-    return Answer(place, ask.asked, ask.symbol, frame.data, time)
+    return Answer(place, ask.asked, ask.symbol, frame.data, time, channel=ask.channel)
 
 
 def _unreadable(error: CaptureError) -> None:
@@ -167,7 +169,7 @@ def _unreadable(error: CaptureError) -> None:
 def _read(path: Path, session: Session, any_host: bool) -> _Reel | None:
     frames = list(read_capture(path, _unreadable))
     connected = {urlsplit(frame.url or "").hostname or "" for frame in frames if frame.kind is Kind.CONNECT}
-    if not any_host and connected and not connected & hosts(session):
+    if not any_host and connected and not any(is_of(session, host) for host in connected):
         telemetry.event("capture_of_other_venue", telemetry.Level.WARNING, path=path, hosts=sorted(connected))
         return None
     found = reading.read(frames, session)

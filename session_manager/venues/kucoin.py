@@ -119,6 +119,7 @@ SESSION = Session(
             "https://api.kucoin.com/api/v2/symbols",
             Schema.DEFINITION,
             channel="symbols",
+            also=("https://api.kucoin.com/api/v1/symbols",),
             failed=REFUSED,
             cost=4,
             every=3600.0,

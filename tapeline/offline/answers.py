@@ -64,6 +64,8 @@ class Answers:
         self._spoken = [
             (known, request, _filled(request.message, known)) for known, request in self._own if request.message
         ]
+        self._listed = [request for request in session.requests if request.message and request.channel]
+        """Instrument lists and the like, which are no family's."""
         self._asked: dict[tuple[str, str, str], str] = {}
 
     def find(self, url: str, body: bytes) -> Answer | None:
@@ -98,13 +100,14 @@ class Answers:
 
     def answered(self, connection: str, text: bytes) -> Answer | None:
         """What a frame that no route takes answers; None where it is no answer to a request over the socket."""
-        if not self._spoken:
+        if not self._spoken and not self._listed:
             return None
         try:
             value: Json = decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        for request in {request.name: request for _, request, _ in self._spoken}.values():
+        known = [*self._listed, *(request for _, request, _ in self._spoken)]
+        for request in {request.name: request for request in known}.values():
             if not fits(value, request.answer):
                 continue
             channel = fill(request.answer_channel, value) if request.answer_channel else None

@@ -139,7 +139,7 @@ class Provider:
             "payloads": self.payloads,
             "bytes": self.bytes,
             "connections_up": sum(line.up for line in lines),
-            "channels_active": statuses.count(Status.ACTIVE),
+            "channels_active": statuses.count(Status.ACTIVE) + self.session.polls.answered,
             "channels_refused": statuses.count(Status.REFUSED),
             "reconnects": self.session.reconnects,
             "control_frames": self.control_frames,
@@ -254,6 +254,9 @@ class Provider:
 
     def _sweep(self, now: float) -> None:
         self._next_sweep = now + _SWEEP
+        if self.session.overlapping:
+            # From before the overlap: it must not be taken for the heir's.
+            self._seen.clear()
         if self._seen:
             seen, self._seen = self._seen, set()
             self._do(self.session.seen(now, seen))

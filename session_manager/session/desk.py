@@ -122,13 +122,15 @@ class Desk:
             self.jobs.setdefault(
                 place, Job(job.request, job.channel, job.pieces, job.connection, now, job.taken, job.failed)
             )
-        for place, job in list(self.jobs.items()):
+        # What a connection waits for goes first, the rest in its order: a dear one is not passed by many cheap ones.
+        blocked = now
+        for place, job in sorted(self.jobs.items(), key=lambda item: item[1].failed is None):
             if job.key is not None:
                 if job.deadline <= now:
                     self._land(job)
                     self._fail(now, place, job, "timeout", 0.0)
             elif job.due <= now:
-                self._make(now, place, job)
+                blocked = self._make(now, place, job, blocked)
 
     def answered(self, now: float, key: int, status: int, retry_after: float, body: bytes) -> None:
         """An HTTP answer: taken, or a failure."""
@@ -173,17 +175,18 @@ class Desk:
                 self._land(job)
                 job.due = now
 
-    def _make(self, now: float, place: tuple[str, str], job: Job) -> None:
-        allowed = self._allowance.when(now, job.request.cost)
+    def _make(self, now: float, place: tuple[str, str], job: Job, blocked: float) -> float:
+        """Makes a request if it may be; from when on the next may."""
+        allowed = max(blocked, self._allowance.when(now, job.request.cost))
         if allowed > now:
             job.due = allowed
-            return
+            return allowed
         key = self._next_key
         if job.request.message:
             carrier = self.carrier(job.channel)
             job.held = carrier is None or not carrier.request(now, key, job.request, job.channel, job.pieces)
             if job.held:
-                return
+                return now
             job.carrier, job.deadline = carrier, now + job.request.timeout
         else:
             self.out.append(_fetch(job, key))
@@ -191,6 +194,7 @@ class Desk:
         self._next_key += 1
         job.key = key
         self._by_key[key] = place
+        return now
 
     def _land(self, job: Job) -> None:
         """It is no longer under way."""

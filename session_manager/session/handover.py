@@ -44,6 +44,7 @@ class Handovers:
                 line.succeeded = True
                 heir = self._heirs[line] = self._open(line.shard)
                 self._out.append(Report("rotation_started", Level.INFO, {"connection": line.connection}))
+                heir.heir = True
                 heir.tick(now)
         gone = 0
         for old, heir in list(self._heirs.items()):

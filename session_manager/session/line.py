@@ -26,6 +26,8 @@ _NEVER = float("inf")
 _STALE_CHECK = 1.0
 _FAREWELL = 1.0
 _FEW_FAILURES = 2
+_WARNED_AGAIN = 30.0
+"""A venue that repeats its notice on each new connection is obeyed no more often than that."""
 _PREPARING = 60.0
 """What comes before a connection may take so long, with what its own requests wait for the budget."""
 
@@ -42,6 +44,8 @@ class Line:
         """The venue or its age asks for a successor."""
         self.succeeded = False
         """It has a successor: once lost it is not made anew."""
+        self.heir = False
+        """It was made to succeed another."""
         self.paused = False
         """The venue is in maintenance: silence is normal."""
         self.fatal = False
@@ -62,8 +66,7 @@ class Line:
         self._requests = SocketRequests(shared.session, self._numbers.next)
         self._deadline = 0.0
         self._entrance = Entrance(shard.endpoint, lambda message: self._outbox.put(Letter(self._spelled(message))))
-        self._next_stale = _NEVER
-        self.live_since = _NEVER
+        self._next_stale = self._warned = _NEVER
 
     @property
     def up(self) -> bool:
@@ -182,6 +185,11 @@ class Line:
             heard = True
         self._pump(now)
         return heard
+
+    def warn(self, now: float) -> None:
+        """The venue says that the connection will end soon: a successor is due, though not of a successor at once."""
+        self._warned = now if not self.heir else max(now, self.opened + _WARNED_AGAIN)
+        self.retiring = self.retiring or self._warned <= now
 
     def resume(self, now: float) -> None:
         """Maintenance is over: everything is subscribed again."""
@@ -309,7 +317,7 @@ class Line:
     def _advance(self, now: float) -> None:
         before, self.stage = self.stage, self._entrance.advance(now, self.stage)
         if self.stage is Stage.LIVE and before is not Stage.LIVE:
-            self.live_since, self._next_stale = now, now + _STALE_CHECK
+            self._next_stale = now + _STALE_CHECK
             self.subscriptions.ask(now)
         self._pump(now)
 
@@ -359,18 +367,13 @@ class Line:
         self._clear(now)
         if was_up:
             self._tell("down", reason)
-        fields: dict[str, object] = {"connection": self.connection, "reason": reason}
-        self._out.append(
-            Report(
-                "connection_lost",
-                Level.WARNING,
-                {**fields, "retry_in": round(self._deadline - now, 3), "was_up": was_up},
-            )
-        )
+        retry_in = round(self._deadline - now, 3)
+        said = {"connection": self.connection, "reason": reason, "retry_in": retry_in, "was_up": was_up}
+        self._out.append(Report("connection_lost", Level.WARNING, said))
 
     def _clear(self, now: float) -> None:
         """Forgets what belonged to the connection."""
-        self._next_stale = self.live_since = _NEVER
+        self._next_stale = self._warned = _NEVER
         self.retiring = self.paused = False
         self._outbox.clear()
         self._numbers.forget()
@@ -386,7 +389,7 @@ class Line:
         prepare = self.shard.endpoint.prepare
         told = number(self._attempt.variables.get(prepare.lifetime, "")) if prepare is not None else 0.0
         ends = [(self.opened, life.max_age), (self._attempt.prepared, told)]
-        return min((since + max(age - life.overlap, age / 2) for since, age in ends if age), default=_NEVER)
+        return min([self._warned, *(since + max(age - life.overlap, age / 2) for since, age in ends if age)])
 
     def _spelled(self, message: str) -> str:
         own = {"id": str(self._numbers.next())} if "id" in names(message) else {}

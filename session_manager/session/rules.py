@@ -14,7 +14,6 @@ class Concerned(Protocol):
     """A connection that hears of them."""
 
     connection: int
-    retiring: bool
     paused: bool
     fatal: bool
 
@@ -23,6 +22,9 @@ class Concerned(Protocol):
 
     def end(self, now: float, reason: str) -> None:
         """Ends it for good."""
+
+    def warn(self, now: float) -> None:
+        """Hears that it will end soon."""
 
     def resume(self, now: float) -> None:
         """Subscribes everything again."""
@@ -40,7 +42,7 @@ def heed(line: Concerned, now: float, rule: ErrorRule, value: Json) -> Report | 
             line.drop(now, reason, rule.wait or None)
             return None
         case Severity.ROTATE:
-            line.retiring = True
+            line.warn(now)
             return Report("venue_notice", Level.INFO, said)
         case Severity.PAUSE:
             line.paused = True

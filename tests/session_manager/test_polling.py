@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+from tapeline.schemas import Schema
+from tapeline.spec.session import Request
 from tests.session_manager.desk import Connect, Desk, Emit, Fetch
 from tests.session_manager.made_up import BACKFILLED, POLLED
 
@@ -192,3 +194,30 @@ def test_what_was_missed_may_be_asked_for_over_the_socket() -> None:
     assert desk.texts()[-1] == '{"id":3,"method":"getLogs","params":["A","0x10"]}'
     assert desk.frame('{"id":3,"result":[]}', 1)
     assert desk.payloads("swaps:A") == [b'{"id":3,"result":[]}']
+
+
+def test_a_dear_request_is_not_passed_by_cheap_ones_for_ever() -> None:
+    """Requests are made in the order in which they came due."""
+    dear = Request("dear", "https://x.example/dear", Schema.DEFINITION, channel="dear", cost=9)
+    desk = Desk(POLLED, ["dear", *(f"depth:S{n}" for n in range(30))], requests=(*POLLED.requests, dear))
+    desk.take(desk.session.start(desk.now))
+    answered = 0
+    for _ in range(400):
+        fetches = desk.of(Fetch)
+        for fetch in fetches[answered:]:
+            if "dear" not in fetch.url:
+                desk.answer(fetch.key, b"{}")
+        if any("dear" in fetch.url for fetch in fetches):
+            break
+        answered = len(fetches)
+        desk.wait(0.1)
+    assert any("dear" in fetch.url for fetch in desk.of(Fetch))
+    # One that fails and comes again has its turn, too.
+    desk.answer(next(fetch.key for fetch in desk.of(Fetch) if "dear" in fetch.url), status=500)
+    for _ in range(400):
+        for fetch in desk.of(Fetch)[answered:]:
+            if "dear" not in fetch.url:
+                desk.answer(fetch.key, b"{}")
+        answered = len(desk.of(Fetch))
+        desk.wait(0.1)
+    assert len([fetch for fetch in desk.of(Fetch) if "dear" in fetch.url]) == 2

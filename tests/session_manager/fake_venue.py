@@ -21,6 +21,9 @@ class FakeVenue:
         self.clients: list[web.WebSocketResponse] = []
         self.at: dict[web.WebSocketResponse, str] = {}
         """Which path a client came by."""
+        self.refuses: dict[str, str] = {}
+        """With headers here, handshakes are refused as too many."""
+        self.refused = 0
         self.hangs = ""
         """A part of the paths whose handshakes are never answered."""
         self.paths: list[str] = []
@@ -57,6 +60,11 @@ class FakeVenue:
             if not chosen.closed:
                 await chosen.send_str(text)
 
+    async def send_bytes(self, *frames: bytes, client: int = -1) -> None:
+        """Sends binary frames to a client."""
+        for frame in frames:
+            await self.clients[client].send_bytes(frame)
+
     async def _request(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._socket(request)
@@ -67,6 +75,9 @@ class FakeVenue:
         return web.Response(status=404)
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        if self.refuses:
+            self.refused += 1
+            raise web.HTTPTooManyRequests(headers=self.refuses)
         while self.hangs and self.hangs in request.path_qs:
             await asyncio.sleep(0.05)
         client = web.WebSocketResponse(autoping=False)

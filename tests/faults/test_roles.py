@@ -17,6 +17,7 @@ from tapeline.consumer import Consumer, Hole, Message
 from tapeline.objectstore import open_store
 from tapeline.redis_server import start_redis
 from tapeline.schemas import Schema
+from tests.support.proxy import Proxy
 from tests.support.rooms import Rooms, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -68,8 +69,10 @@ class Listener:
 class Three:
     """Session managers that take their roles by lease: PRIMARY, REPLICA, and one that stands by, with a venue of its own."""
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, redis_ports: tuple[int, int] | None = None) -> None:
         self.rooms = rooms
+        self._ports = redis_ports
+        """By which way the first two reach Redis; None: straight."""
         self.venues: list[Child] = []
         self.managers: list[Child] = []
 
@@ -77,20 +80,21 @@ class Three:
         """Starts them, in the order of their roles."""
         emulator = ("emulator", "--venues", VENUE, "--rate", "400")
         self.venues = list(await asyncio.gather(*(self.rooms.start(*emulator) for _ in range(2))))
-        self.managers = list(await asyncio.gather(*(self._manager(self.venues[0]) for _ in range(2))))
+        ports = self._ports or (self.rooms.redis.port, self.rooms.redis.port)
+        self.managers = list(await asyncio.gather(*(self._manager(self.venues[0], port) for port in ports)))
         await until(lambda: {self.role(0), self.role(1)} == {"PRIMARY", "REPLICA"}, 5, "roles")
         if self.role(0) == "REPLICA":
             self.managers.reverse()
-        self.managers.append(await self._manager(self.venues[1]))
+        self.managers.append(await self._manager(self.venues[1], self.rooms.redis.port))
         await until(lambda: self.role(2) == "STANDBY", 5, "standing by")
 
-    async def _manager(self, venue: Child) -> Child:
+    async def _manager(self, venue: Child, redis_port: int) -> Child:
         ready = venue.ready or {}
         channels = self.rooms.folder / "channels.json"
         channels.write_text(json.dumps(ready["channels"]))
         return await self.rooms.start(
             "session_manager", "--venues", VENUE, "--endpoint-base", f"http://127.0.0.1:{ready['port']}",
-            "--channels", str(channels), "--instance", "AUTO", "--redis", self.rooms.redis.url, **LEASE,
+            "--channels", str(channels), "--instance", "AUTO", "--redis", f"redis://127.0.0.1:{redis_port}/0", **LEASE,
         )  # fmt: skip
 
     async def read(self, place: int, *rooms: str) -> list[Child]:
@@ -180,6 +184,26 @@ async def test_a_stopped_primary_steps_down_when_it_wakes(tmp_path: Path) -> Non
         assert counters["payloads_withheld{provider=KRAKEN}"] > 0
         assert counters["role_lost"] == 1
         assert (three.role(1), three.role(2)) == ("REPLICA", "PRIMARY")
+
+
+async def test_a_primary_that_was_cut_off_from_redis_steps_down_when_it_hears_of_another(tmp_path: Path) -> None:
+    """Split brain: it cannot know and goes on, as does the standby that took over; mended, the lower epoch ends."""
+    async with Rooms(tmp_path, VENUE) as rooms, Proxy(rooms.redis.port) as one, Proxy(rooms.redis.port) as two:
+        three = Three(rooms, (one.port, two.port))
+        await three.start()
+        way = one if f":{one.port}/" in " ".join(map(str, three.managers[0].process.args)) else two  # type: ignore[arg-type]
+        way.cut()
+        await until(lambda: three.role(2) == "PRIMARY", TTL + 1.5, "takeover")
+        await until(lambda: three.told(0)["redis_away"], 2, "cut off")
+        before = int(str(three.told(0)["payloads"]))
+        await until(lambda: int(str(three.told(0)["payloads"])) > before + 50, 3, "going on")
+        assert three.role(0) == "PRIMARY"
+        way.mend()
+        await until(lambda: three.role(0) == "STANDBY", 3, "stepping down")
+        await until(lambda: three.told(0)["connections_up"] == 0, 2, "the venue left alone")
+        assert three.told(0)["roles_lost"] == 1
+        assert (three.role(1), three.role(2)) == ("REPLICA", "PRIMARY")
+        assert three.told(2)["roles_lost"] == 0
 
 
 async def test_without_redis_nothing_changes_and_a_new_one_is_told(tmp_path: Path) -> None:

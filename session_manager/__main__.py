@@ -13,7 +13,7 @@ import msgspec
 from session_manager.addresses import Addresses
 from session_manager.control import Wishes
 from session_manager.halves import load
-from session_manager.process import AUTO, SessionManager, Venue
+from session_manager.process import SessionManager, Venue
 from session_manager.provider import Provider, Running
 from session_manager.session.plan import for_symbols
 from tapeline import telemetry, venues
@@ -22,6 +22,7 @@ from tapeline.process import run
 from tapeline.redis_link import checked_place
 from tapeline.settings import Settings
 from tapeline.spec.session import Session
+from tapeline.stream import AUTO
 
 
 def _parser(settings: Settings) -> argparse.ArgumentParser:

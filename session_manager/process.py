@@ -18,9 +18,9 @@ from session_manager.roles.seat import Seat
 from session_manager.server import IngestServer
 from tapeline.process import cancel, first_of
 from tapeline.redis_place import RedisPlace
+from tapeline.stream import AUTO
 from tapeline.telemetry import StatsPrinter, ready
 
-AUTO = "AUTO"
 _LOOK_SECONDS = 2.0
 _WILDCARDS = ("", "0.0.0.0", "[::]")
 

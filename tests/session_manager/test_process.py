@@ -12,7 +12,11 @@ import msgspec
 import pytest
 
 from session_manager.halves import load
-from tapeline.stream import peek, subscribe
+from session_manager.roles.lease import Lease
+from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
+from tapeline.redis_link import RedisLink
+from tapeline.redis_place import RedisPlace
+from tapeline.stream import StreamClient, peek, subscribe
 from tests.session_manager.fake_venue import FakeVenue, until
 
 
@@ -58,6 +62,38 @@ async def test_it_serves_and_stops_cleanly(tmp_path: Path) -> None:
     stats = lines[-1]["providers"]["BINANCE_SPOT"]
     assert (stats["payloads"], stats["unknown_frames"], stats["connections_up"]) == (3, 0, 0)
     assert any(asked.operation.value == "unsubscribe" for asked in venue.commands)
+
+
+async def test_roles_are_taken_for_each_provider_by_itself(redis_url: str) -> None:
+    """Another is PRIMARY of the one: this is REPLICA of it and PRIMARY of the other, under these names; both are free at its end."""
+    held = b'{"holder":"x","epoch":1,"address":"x:1"}'
+    link = RedisLink(RedisPlace(redis_url), "tapeline:role:KRAKEN:PRIMARY", 5.0)
+    await link.ask("SET", "tapeline:role:KRAKEN:PRIMARY", held, "PX", 60_000)
+    async with FakeVenue(load("binance_spot"), lambda _: []) as venue:
+        process = await _run(
+            "--venues", "binance_spot,kraken", "--endpoint-base", venue.base, "--instance", "AUTO", "--redis", redis_url,
+            "--symbols", "binance_spot:BTCUSDT", "--symbols", "kraken:BTC/USD",
+        )  # fmt: skip
+        ready = await _line(process)
+        roles = {}
+        async with StreamClient(f"127.0.0.1:{ready['port']}") as client:
+            for provider in ("BINANCE_SPOT", "KRAKEN"):
+                async for instance in client.roles(provider):
+                    if instance:
+                        roles[provider] = instance
+                        break
+            assert roles == {"BINANCE_SPOT": "PRIMARY", "KRAKEN": "REPLICA"}
+            async for response in client.subscribe("KRAKEN", "test", instance="REPLICA"):
+                assert SubscribeResponse.FromString(response).batch.instance == "REPLICA"
+                break
+        lease = msgspec.json.decode(await link.ask("GET", "tapeline:role:BINANCE_SPOT:PRIMARY"), type=Lease)  # type: ignore[arg-type]  # bytes here
+        assert lease.address == f"127.0.0.1:{ready['port']}"
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    keys = [f"tapeline:role:{place}" for place in ("BINANCE_SPOT:PRIMARY", "KRAKEN:REPLICA", "KRAKEN:PRIMARY")]
+    assert [await link.ask("EXISTS", key) for key in keys] == [0, 0, 1]
+    await link.close()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from tapeline.control import Control, State
+from tapeline.redis_link import RedisLink
+from tapeline.redis_place import RedisPlace
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -86,6 +88,41 @@ def test_what_is_desired_stands_without_any_session_manager(redis_url: str) -> N
     lines = tapeline("subscriptions", "kraken", "--redis", redis_url).stdout.splitlines()
     assert lines[0] == "no session manager tells of this provider"
     assert any(line.startswith("trade.XRP/USD") for line in lines)
+
+
+def test_it_shows_who_has_a_role_and_where_each_channel_stands(redis_url: str) -> None:
+    """Refused and pending ones with their reasons; what is there still though nobody wants it."""
+
+    async def write() -> None:
+        link = RedisLink(RedisPlace(redis_url), "tapeline:desired:KRAKEN", 5.0)
+        await link.ask("SADD", "tapeline:desired:KRAKEN", "", "a", "b", "c")
+        await link.ask("SET", "tapeline:role:KRAKEN:PRIMARY", '{"holder":"x","epoch":1,"address":"far:7000"}')
+        told = [
+            "a",
+            '{"status":"active"}',
+            "b",
+            '{"status":"refused","reason":"no such pair"}',
+            "d",
+            '{"status":"active"}',
+        ]
+        await link.ask("HSET", "tapeline:actual:KRAKEN:PRIMARY", *told)
+        await link.ask("HSET", "tapeline:actual:KRAKEN:REPLICA", "a", '{"status":"pending","reason":"not connected"}')
+        await link.close()
+
+    asyncio.run(write())
+    shown = tapeline("subscriptions", "kraken", "--redis", redis_url)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.splitlines() == [
+        "roles: PRIMARY far:7000",
+        "a  PRIMARY active  REPLICA pending (not connected)",
+        "b  PRIMARY refused (no such pair)  REPLICA unknown",
+        "c  PRIMARY unknown  REPLICA unknown",
+        "d  PRIMARY active  REPLICA unknown  (not desired)",
+    ]
+    found = told("kraken", "--redis", redis_url)
+    assert found["desired"] == ["a", "b", "c"]
+    assert found["actual"]["PRIMARY"]["b"] == {"status": "refused", "reason": "no such pair"}
+    assert found["roles"] == {"PRIMARY": "far:7000"}
 
 
 @pytest.fixture

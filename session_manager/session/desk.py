@@ -57,6 +57,8 @@ class Job:
     deadline: float = _NEVER
     held: bool = False
     """Due, but its connection cannot take it yet."""
+    queued: bool = False
+    """Due, but the budget does not bear it yet; those behind it wait too."""
 
 
 @dataclass(slots=True)
@@ -129,7 +131,7 @@ class Desk:
                 if job.deadline <= now:
                     self._land(job)
                     self._fail(now, place, job, "timeout", 0.0)
-            elif job.due <= now:
+            elif job.due <= now or job.queued:
                 blocked = self._make(now, place, job, blocked)
 
     def answered(self, now: float, key: int, status: int, retry_after: float, body: bytes) -> None:
@@ -179,7 +181,7 @@ class Desk:
         """Makes a request if it may be; from when on the next may."""
         allowed = max(blocked, self._allowance.when(now, job.request.cost))
         if allowed > now:
-            job.due = allowed
+            job.due, job.queued = allowed, True
             return allowed
         key = self._next_key
         if job.request.message:
@@ -192,7 +194,7 @@ class Desk:
             self.out.append(_fetch(job, key))
         self._allowance.spend(now, job.request.cost)
         self._next_key += 1
-        job.key = key
+        job.key, job.queued = key, False
         self._by_key[key] = place
         return now
 

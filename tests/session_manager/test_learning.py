@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tapeline.spec.session import Lifetime
 from tests.session_manager.desk import Desk, Forget, Learn
 from tests.session_manager.made_up import KEYED
 
@@ -10,8 +11,8 @@ SUBSCRIBED = '{"event":"subscribed","channel":"book","chanId":%d,"symbol":"%s"}'
 UNSUBSCRIBED = '{"event":"unsubscribed","status":"OK","chanId":%d}'
 
 
-def _desk() -> Desk:
-    desk = Desk(KEYED, [A, B])
+def _desk(**changes: object) -> Desk:
+    desk = Desk(KEYED, [A, B], **changes)
     desk.open()
     assert desk.frame(SUBSCRIBED % (11, "A"))
     assert desk.frame(SUBSCRIBED % (12, "B"))
@@ -65,7 +66,7 @@ def test_a_refused_channel_has_no_key() -> None:
 
 def test_maintenance_is_waited_out_and_everything_subscribed_anew() -> None:
     """Silence is normal until the venue is back; then every channel is left and asked for again."""
-    desk = _desk()
+    desk = _desk(lifetime=Lifetime(silence=60.0))
     assert desk.frame('{"event":"info","code":20060,"msg":"Entering in Maintenance mode"}')
     desk.wait(600.0)
     assert not desk.reports("connection_lost")

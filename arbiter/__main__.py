@@ -11,7 +11,7 @@ from arbiter.feed import Feed
 from tapeline import venues
 from tapeline.channels import MARKET_DATA
 from tapeline.consumer import Consumer, Hole, MergeOptions
-from tapeline.consumer.merging import MERGED, both
+from tapeline.consumer.merging import MERGED, both, now_ns
 from tapeline.consumer.snapshots import Snapshots
 from tapeline.errors import UsageError
 from tapeline.process import cancel, first_of, run
@@ -31,6 +31,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--redis", metavar="URL", help="where both are published (default: TAPELINE_REDIS_URL)")
     parser.add_argument(
         "--wait-ms", type=int, default=250, metavar="MS", help="how long a book's hole waits for the other instance"
+    )
+    parser.add_argument(
+        "--listeners",
+        type=int,
+        default=2,
+        choices=(1, 2),
+        help="at how many nodes of a Redis cluster it listens (default: 2)",
     )
     return parser.parse_args()
 
@@ -55,7 +62,7 @@ async def _serve(args: argparse.Namespace, stop: asyncio.Event) -> None:
     patterns = both([f"{MARKET_DATA}.{MERGED}.*.{provider}.*" for provider in providers])
     async with (
         StatsPrinter(lambda: {"providers": {provider: feed.stats() for provider, feed in feeds.items()}}),
-        Consumer(url, patterns) as consumer,
+        Consumer(url, patterns, listeners=args.listeners) as consumer,
     ):
         taking = [asyncio.create_task(_follow(consumer, feeds)), asyncio.create_task(_tick(feeds))]
         over = asyncio.Event()
@@ -73,6 +80,7 @@ async def _serve(args: argparse.Namespace, stop: asyncio.Event) -> None:
 async def _follow(consumer: Consumer, feeds: dict[str, Feed]) -> None:
     async for batch in consumer.batches():
         touched: dict[str, Feed] = {}
+        now = now_ns()
         for item in batch:
             if isinstance(item, Hole):
                 # Of one instance it is the other's to fill; of the connection, both start again with what is known.
@@ -83,7 +91,7 @@ async def _follow(consumer: Consumer, feeds: dict[str, Feed]) -> None:
             feed = feeds.get(provider)
             if feed is None:
                 continue
-            feed.take(item)
+            feed.take(item, now)
             touched[provider] = feed
         for feed in touched.values():
             feed.publish()

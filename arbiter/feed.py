@@ -30,7 +30,9 @@ class Feed:
         self._epoch = epoch
         self._flush_seconds = flush_seconds
         self._merger = new_merger(Mode.MERGE, options, epoch)
-        self._slots: dict[ChannelName, int] = {}
+        # By identity: the consumer has one name object a channel, and hashing five fields a message would cost more than merging.
+        self._slots: dict[int, int] = {}
+        self._names: list[ChannelName] = []
         self._cursor_key = redis_keys.cursor(provider, MERGED)
         self._checkpoint_key = redis_keys.checkpoint(provider, MERGED)
 
@@ -62,13 +64,13 @@ class Feed:
         finally:
             await cancel(*tasks)
 
-    def take(self, message: Message) -> None:
-        """Takes what an instance published."""
-        slot = self._slots.get(message.channel)
+    def take(self, message: Message, now: int) -> None:
+        """Takes what an instance published; `now` is the time of arrival."""
+        slot = self._slots.get(id(message.channel))
         if slot is None:
             slot = self._slot(message.channel)
         self._messages += 1
-        self._merger.feed(slot, message.data, now_ns(), message.snapshot)
+        self._merger.feed(slot, message.data, now, message.snapshot)
 
     def publish(self) -> None:
         """Publishes, by one write, what has come of all that was taken."""
@@ -102,7 +104,8 @@ class Feed:
 
     def _slot(self, name: ChannelName) -> int:
         lane = self._merger.lane(replace(name, instance=MERGED).format())
-        slot = self._slots[name] = 2 * lane + SIDES.index(name.instance)
+        slot = self._slots[id(name)] = 2 * lane + SIDES.index(name.instance)
+        self._names.append(name)
         return slot
 
     async def _flush_for_ever(self) -> None:

@@ -3,8 +3,7 @@
 A published message is known by the venue's id (of a book message its sequence, of a trade its id, of a quote its update id),
 else by its content without what is each instance's own (publisher, `ts_recv`, `ts_in_delta`, a `ts_event` that is only
 our clock). A raw payload is known by its content. Content that comes again is told apart by its place: each instance has the
-venue's order, so equal messages are paired in that order, what one instance has passed over does not come later,
-and a pair further apart than `WINDOW_NS` is none.
+venue's order, so equal messages are paired in that order, and a pair further apart than `WINDOW_NS` is none.
 """
 
 from __future__ import annotations

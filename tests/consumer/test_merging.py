@@ -135,12 +135,17 @@ async def test_a_gap_that_both_have_is_told(redis_url: str) -> None:
 
 async def test_a_lost_connection_is_told_once(redis_url: str) -> None:
     """Both instances come by one connection, which is one hole."""
-    async with publishing(redis_url) as publisher, merging(redis_url) as consumer:
-        await publisher.kill_subscribers()
-        items = await take(consumer, 1)
-        assert [(hole.reason, hole.pattern) for hole in holes(items)] == [(Reason.DISCONNECTED, "MARKET_DATA.MERGED.*")]
-        await said(publisher, "PRIMARY", 1)
-        assert ids(messages(await take(consumer, 1))) == [1]
+    async with publishing(redis_url) as publisher:
+        await publisher.keep(of("REPLICA", TRADES), trade("REPLICA", 1))
+        async with merging(redis_url) as consumer:
+            (last,) = messages(await take(consumer, 1))
+            assert last.snapshot
+            await publisher.kill_subscribers()
+            items = await take(consumer, 1)
+            told = [(hole.reason, hole.pattern) for hole in holes(items)]
+            assert told == [(Reason.DISCONNECTED, "MARKET_DATA.MERGED.*")]
+            await said(publisher, "PRIMARY", 1, 2)
+            assert ids(messages(await take(consumer, 1))) == [2]
 
 
 async def test_failover_gives_primarys_and_takes_replica_while_its_sessions_are_down(redis_url: str) -> None:

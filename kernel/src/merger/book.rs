@@ -166,7 +166,7 @@ impl Book {
             done = self.shown.take_if(|shown| *shown == (1 - place, key(Schema::Mbo, unit))).is_some();
         } else if !snapshot {
             let key = key(Schema::Mbo, unit);
-            match desk.pairing.twin(key, place) {
+            match desk.pairing.twin(key, place, desk.now) {
                 Some(twin) => {
                     desk.counts.twins += 1;
                     // A copy that is held back and is no worse stays; else this one takes its place.

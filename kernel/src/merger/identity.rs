@@ -4,7 +4,7 @@ use std::mem::offset_of;
 
 use dbn::InstrumentDefMsg;
 
-use crate::record::{Schema, F_INEXACT, F_LAST, F_MAYBE_BAD_BOOK, F_SNAPSHOT};
+use crate::record::{Schema, F_INEXACT, F_LAST, F_MAYBE_BAD_BOOK, F_MBP, F_SNAPSHOT};
 
 /// Where the fields that merging needs stand in a schema's records.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +146,10 @@ fn mask(schema: Schema, layout: &Layout, record: &mut [u8]) {
     }
     if let Some(at) = layout.flags {
         record[at] &= !(F_LAST | F_MAYBE_BAD_BOOK | F_INEXACT);
+    }
+    if schema == Schema::Mbo && record[36] & F_MBP != 0 && record[38] == b'A' {
+        // A level that was new to one instance may have been there for the other, which had lost its end.
+        record[38] = b'M';
     }
     if schema == Schema::Definition {
         // Added or modified: whichever of the two it was depends on what the instance knew before.

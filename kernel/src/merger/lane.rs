@@ -195,7 +195,7 @@ impl Lane {
                 continue;
             }
             let id = key(self.schema, record);
-            let twin = self.pairing.twin(id, side);
+            let twin = self.pairing.twin(id, side, context.now);
             if let Some(twin) = twin {
                 context.counts.twins += 1;
                 if twin.delivered {

@@ -8,6 +8,8 @@ use rustc_hash::FxBuildHasher;
 const NONE: u64 = u64::MAX;
 /// How many messages of one content are looked at; one side alone may repeat itself for long.
 const LONGEST_SEARCH: usize = 16;
+/// For how long content that was passed over may still come, ns: more than instances lag behind one another.
+const LATE: u64 = 2_000_000_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -63,28 +65,40 @@ impl Pairing {
         self.entries.is_empty()
     }
 
-    /// The other side's first message of this key that has no twin yet, which then has one. Content (not `numbered`) must
-    /// also stand behind what was matched last: each side's order is the venue's, so what it skipped does not come later.
+    /// The other side's first message of this key that has no twin yet, which then has one. Content (not `numbered`) should stand
+    /// behind what was matched last, for each side's order is the venue's; but where messages were lost, equal content may have
+    /// been matched too far ahead, so what was passed over less than `LATE` before `now` counts too.
     #[inline]
-    pub fn twin(&mut self, key: u128, side: usize) -> Option<Twin> {
+    pub fn twin(&mut self, key: u128, side: usize, now: u64) -> Option<Twin> {
         let head = self.chains.get(&key)?.0;
         let reached = self.matched[side];
+        let mut passed = None;
         let mut place = head;
         for _ in 0..LONGEST_SEARCH {
-            let entry = self.entry(place)?;
+            let Some(entry) = self.entry(place) else { break };
             let next = entry.next;
-            if !entry.paired && usize::from(entry.side) != side && (entry.numbered || place >= reached) {
-                entry.paired = true;
-                let (delivered, flagged) = (entry.delivered, entry.flagged);
-                self.matched[side] = reached.max(place + 1);
-                if place == head {
-                    self.behead(key, next);
+            if !entry.paired && usize::from(entry.side) != side {
+                if entry.numbered || place >= reached {
+                    return self.pair(key, place, side);
                 }
-                return Some(Twin { place, delivered, flagged });
+                if passed.is_none() && now.saturating_sub(entry.at) < LATE {
+                    passed = Some(place);
+                }
             }
             place = next;
         }
-        None
+        self.pair(key, passed?, side)
+    }
+
+    fn pair(&mut self, key: u128, place: u64, side: usize) -> Option<Twin> {
+        let entry = self.entry(place)?;
+        entry.paired = true;
+        let (delivered, flagged, next) = (entry.delivered, entry.flagged, entry.next);
+        self.matched[side] = self.matched[side].max(place + 1);
+        if self.chains.get(&key).is_some_and(|chain| chain.0 == place) {
+            self.behead(key, next);
+        }
+        Some(Twin { place, delivered, flagged })
     }
 
     fn behead(&mut self, key: u128, next: u64) {
@@ -174,10 +188,10 @@ mod tests {
         let first = pairing.push(7, 0, false, false, 1);
         pairing.push(8, 0, false, false, 2);
         let again = pairing.push(7, 0, false, false, 3);
-        assert_eq!(pairing.twin(7, 1).map(|twin| twin.place), Some(first));
-        assert_eq!(pairing.twin(7, 1).map(|twin| twin.place), Some(again));
-        // Eight was skipped: content that comes now is another message.
-        assert_eq!(pairing.twin(8, 1), None);
+        assert_eq!(pairing.twin(7, 1, 5).map(|twin| twin.place), Some(first));
+        assert_eq!(pairing.twin(7, 1, 5).map(|twin| twin.place), Some(again));
+        // Eight was passed over: content that comes much later is another message.
+        assert_eq!(pairing.twin(8, 1, LATE + 2), None);
         let mut missed = [0, 0];
         pairing.forget(10, &mut missed);
         assert_eq!((missed, pairing.len()), ([0, 1], 0));
@@ -188,8 +202,8 @@ mod tests {
         let mut pairing = Pairing::default();
         let first = pairing.push(7, 0, true, false, 1);
         let second = pairing.push(8, 0, true, false, 2);
-        assert_eq!(pairing.twin(8, 1).map(|twin| twin.place), Some(second));
-        assert_eq!(pairing.twin(7, 1).map(|twin| twin.place), Some(first));
-        assert_eq!(pairing.twin(7, 1), None);
+        assert_eq!(pairing.twin(8, 1, 5).map(|twin| twin.place), Some(second));
+        assert_eq!(pairing.twin(7, 1, 5).map(|twin| twin.place), Some(first));
+        assert_eq!(pairing.twin(7, 1, 5), None);
     }
 }

@@ -149,7 +149,15 @@ QUOTES: tuple[Message, ...] = (
         "level 1",
         channel="/spotMarket/level1:*",
         emits=(
-            quote(None, "data.bids.0", "data.bids.1", "data.asks.0", "data.asks.1", Time("data.timestamp", MILLIS)),
+            # It has no sequence.
+            Quote(
+                symbol=None,
+                bid="data.bids.0",
+                bid_size="data.bids.1",
+                ask="data.asks.0",
+                ask_size="data.asks.1",
+                time=Time("data.timestamp", MILLIS),
+            ),
         ),
     ),
     Message(

@@ -104,16 +104,16 @@ def levels(path: str) -> LevelList:
     return LevelList(path, Levels.OBJECT, keys=LEVEL)
 
 
-def quote(prefix: str, symbol: str | None) -> Quote:
+def quote(prefix: str, version: bool) -> Quote:
     """The best bid and ask; `version` was added later."""
     return Quote(
-        symbol=symbol,
+        symbol="symbol",
         bid=prefix + "bidPrice",
         bid_size=prefix + "bidQuantity",
         ask=prefix + "askPrice",
         ask_size=prefix + "askQuantity",
         time=CREATED,
-        sequence=prefix + "version",
+        sequence=prefix + "version" if version else None,
         sent=SENT,
     )
 
@@ -150,13 +150,19 @@ MEANING = Meaning(
                 Message(
                     "book ticker",
                     channel="spot@public.aggre.bookTicker.*",
-                    emits=(quote("publicAggreBookTicker.", "symbol"),),
+                    when=(Match("publicAggreBookTicker.version"),),
+                    emits=(quote("publicAggreBookTicker.", version=True),),
+                ),
+                Message(
+                    "book ticker without version",
+                    channel="spot@public.aggre.bookTicker.*",
+                    emits=(quote("publicAggreBookTicker.", version=False),),
                 ),
                 Message(
                     "book tickers",
                     channel="spot@public.bookTicker.batch.*",
                     each="publicBookTickerBatch.items",
-                    emits=(quote(".", "symbol"),),
+                    emits=(quote(".", version=False),),
                 ),
                 Message(
                     "depth",
@@ -207,6 +213,7 @@ MEANING = Meaning(
                 Message(
                     "candle", channel="spot@public.kline.*", emits=(), excluded="nothing says that a candle is final"
                 ),
+                Message("other socket", channel="push.*", emits=(), excluded="contracts, or spot before protobuf"),
                 Message("24 h figures", channel="spot@public.mini*", emits=(), excluded="24 h figures"),
                 Message(
                     "exchangeInfo",

@@ -43,7 +43,12 @@ SESSION = Session(
     routing=Routing(
         # The wrapper's first field is all that routing needs.
         decoder=Protobuf("PushDataV3ApiWrapper", (ProtoMessage("PushDataV3ApiWrapper", (ProtoField(1, "channel"),)),)),
-        routes=(Route("{channel}", when=(Match("channel", like=("spot@*",)),)),),
+        routes=(
+            Route("{channel}", when=(Match("channel", like=("spot@*",)),)),
+            # The contracts' socket, and what spot spoke before protobuf.
+            Route("{channel}.{symbol}", when=(Match("channel", like=("push.*",)),)),
+            Route("{0}.{1.symbol}", when=(Match("0", like=("push.*",)),)),
+        ),
         schemas=(
             ChannelSchema("spot@public.aggre.deals.*", Schema.TRADES),
             ChannelSchema("spot@public.deals.*", Schema.TRADES),

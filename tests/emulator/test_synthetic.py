@@ -244,6 +244,40 @@ async def test_okx_books_link_and_agree_with_their_top() -> None:
     assert compared > 100
 
 
+@pytest.mark.parametrize("product", ["spot", "linear"])
+async def test_bybit_books_count_and_agree_with_their_top(product: str) -> None:
+    """A snapshot first, then `u` by one; where the engine's sequence is the top's too, so is the best of the book."""
+    topics = ["orderbook.50.BTCUSDT", "orderbook.1.BTCUSDT", "tickers.BTCUSDT", "publicTrade.NOWHERE"]
+    async with running(Options(("bybit",), rate=20_000)) as emulator:
+        asked = [
+            *subscribe("bybit", topics[:3]),
+            {"req_id": "2", "op": "subscribe", "args": topics[3:]},
+            {"op": "ping"},
+        ]
+        client = await emulator.connect("bybit", *asked, path=f"stream.bybit.com/v5/public/{product}")
+        messages = await _collect(client, 3000)
+    said = {message.get("req_id"): message for message in messages if "op" in message}
+    assert (said["1"]["success"], said["2"]["success"], said[""]["ret_msg"]) == (True, False, "pong")
+    book, last, compared = Book(), 0, 0
+    tops: dict[int, dict[str, Any]] = {}
+    for message in messages:
+        if message.get("topic") == topics[1]:
+            tops[int(message["data"]["seq"])] = message["data"]
+        elif message.get("topic") == topics[0]:
+            data = message["data"]
+            assert message["type"] == ("delta" if last else "snapshot")
+            assert not last or int(data["u"]) == last + 1
+            last = int(data["u"])
+            for bid, key in ((True, "b"), (False, "a")):
+                for price, size in data[key]:
+                    book.set(bid, price, size)
+            book.check()
+            if (top := tops.get(int(data["seq"]))) is not None:
+                assert book.best() == tuple(Decimal(text) for text in (*top["b"][0], *top["a"][0]))
+                compared += 1
+    assert compared > 100
+
+
 async def test_rate_is_kept_without_drift() -> None:
     """Over some seconds the payloads sent are those the rate asks for."""
     async with running(Options(("kraken",), rate=8_000)) as emulator:

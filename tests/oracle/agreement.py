@@ -14,6 +14,7 @@ from tapeline.offline.feed import Feed
 from tapeline.spec.encode import encode
 from tapeline.venues import load
 from tests.oracle.binance import Binance
+from tests.oracle.bybit import Bybit
 from tests.oracle.capture import lines
 from tests.oracle.coinbase import Coinbase
 from tests.oracle.deribit import Deribit
@@ -21,7 +22,7 @@ from tests.oracle.kraken import Kraken
 from tests.oracle.okx import Okx
 from tests.oracle.records import Published
 
-Oracle = Binance | Kraken | Coinbase | Deribit | Okx
+Oracle = Binance | Kraken | Coinbase | Deribit | Okx | Bybit
 
 
 def oracle(venue: str) -> Oracle:
@@ -34,6 +35,7 @@ def oracle(venue: str) -> Oracle:
         "coinbase": Coinbase,
         "deribit": Deribit,
         "okx": Okx,
+        "bybit": Bybit,
     }
     return makers[venue]()
 
@@ -42,7 +44,7 @@ def expected(venue: str, path: Path, limit: int | None = None) -> Published:
     """What the oracle makes of a capture."""
     told = oracle(venue)
     for line in lines(path):
-        if whole(line.text):
+        if line.kind == "connect" or whole(line.text):
             told.scan(line)
     for line in lines(path, limit):
         if line.kind in ("recv", "http") and whole(line.text):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from tests.oracle.capture import Line
+from tests.oracle.made_bybit import bybit
 from tests.oracle.made_okx import okx
 
 START = 1_760_000_000_000_000_000
@@ -13,6 +15,7 @@ URLS = {
     "binance_spot": "wss://stream.binance.com/stream",
     "binance_usdm": "wss://fstream.binance.com/public/stream",
     "binance_coinm": "wss://dstream.binance.com/stream",
+    "bybit": "wss://stream.bybit.com/v5/public/linear",
     "okx": "wss://ws.okx.com/ws/v5/public",
     "kraken": "wss://ws.kraken.com/v2",
     "coinbase": "wss://ws-feed.exchange.coinbase.com",
@@ -22,11 +25,13 @@ MS = START // 1_000_000
 
 
 def capture(venue: str, said: list[object]) -> list[Line]:
-    """Lines of what a venue said, a millisecond apart: text as it is, (url, body) a REST answer, anything else JSON."""
+    """Lines of what a venue said, a millisecond apart: text as it is, (url, body) a REST answer, a line but for its time, else JSON."""
     made = [Line(START, "connect", "0", "", URLS[venue])]
     for place, item in enumerate(said, 1):
         stamp = START + place * 1_000_000 + place
-        if isinstance(item, tuple):
+        if isinstance(item, Line):
+            made.append(replace(item, ts=stamp))
+        elif isinstance(item, tuple):
             url, body = item
             made.append(Line(stamp, "http", "0", body if isinstance(body, str) else json.dumps(body), url))
         else:
@@ -491,6 +496,7 @@ MADE: dict[str, Callable[[], list[object]]] = {
     "binance_usdm": binance_usdm,
     "binance_coinm": binance_coinm,
     "okx": okx,
+    "bybit": bybit,
     "kraken": kraken,
     "coinbase": coinbase,
     "deribit": deribit,

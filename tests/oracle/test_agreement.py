@@ -17,6 +17,7 @@ RECORDINGS = (
     "binance_usdm/btcusdt_20240808",
     "binance_usdm/five_symbols_20210405",
     "binance_coinm/btcusd_perp_20240808",
+    "bybit/v5_20250816",
     "okx/v5_20220227",
     "kraken/btcusd_v2_20260802",
     "kraken/btcusd_v2_resync_20260801",
@@ -64,6 +65,7 @@ def test_what_the_recordings_do_not_hold(tmp_path: Path, venue: str) -> None:
         "coinbase/exchange_l3_0_20160312",
         "deribit/20210405",
         "okx/v5_20220227",
+        "bybit/v5_20250816",
     ],
 )
 def test_recordings_with_lines_lost_doubled_moved_and_cut(

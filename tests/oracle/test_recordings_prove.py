@@ -27,6 +27,7 @@ ACCOUNTS = {
     "binance_usdm/btcusdt_20240808": (93_954, 6_550, 0, 1),
     "binance_usdm/five_symbols_20210405": (8_426, 4_969, 0, 5),
     "binance_coinm/btcusd_perp_20240808": (48_270, 26_846, 0, 1),
+    "bybit/v5_20250816": (347, 0, 0, 10),
     "okx/v5_20220227": (3_777, 0, 3_679, 10),
     "kraken/btcusd_v2_20260802": (2_104, 0, 2_052, 1),
     "kraken/btcusd_v2_resync_20260801": (377, 0, 301, 1),

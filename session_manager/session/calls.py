@@ -94,6 +94,11 @@ class Calls:
         """A call whose answer should have come."""
         return next((flight for flight in self.flights.values() if flight.deadline <= now), None)
 
+    def given_up(self, flight: Flight) -> Verdict:
+        """A call whose answer is not waited for any more counts as granted."""
+        self.flights.pop(flight.call.number, None)
+        return Verdict(flight.call.operation, tuple(flight.open))
+
     def deadline(self) -> float:
         """When the next answer is due: they are all given the same time, so the oldest's."""
         oldest = self._oldest()

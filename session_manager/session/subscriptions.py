@@ -239,9 +239,16 @@ class Subscriptions:
                 self._want_snapshot(now, state)
 
     def overdue(self, now: float) -> tuple[str, ...]:
-        """Channels of a call whose answer has not come in time."""
-        flight = self._calls.overdue(now)
-        return tuple(flight.open) if flight else ()
+        """Channels of a subscription whose answer has not come in time.
+
+        An unsubscription that is not answered costs nobody his connection: it counts as done.
+        """
+        while (flight := self._calls.overdue(now)) is not None:
+            if flight.call.operation is Operation.SUBSCRIBE:
+                return tuple(flight.open)
+            self._report("unsubscribe_unanswered", Level.WARNING, channels=tuple(flight.open))
+            self._apply(now, self._calls.given_up(flight))
+        return ()
 
     def stale(self, now: float) -> tuple[list[str], bool]:
         """Channels silent for longer than their cadence, and whether these are all that have one."""

@@ -61,8 +61,9 @@ class VenueSession:
         self._resyncs = Resyncs(self._begin_resync)
         self._poll_connection = next(connections) if plan.polled else -1
         self._polls = Polls(self._requests, self._desk, self._out, chance, self._polled_on)
+        self._polled = list(plan.polled)
         self._connect_at = _NEVER
-        self._stopping = False
+        self._started = self._stopping = False
         self._gone = 0
 
     # What happened.
@@ -167,9 +168,8 @@ class VenueSession:
         for known in added:
             self._homes[known.id] = places[known.id]
             changes.setdefault(places[known.id], ([], []))[0].append(known)
-        started = self._connect_at == _NEVER
         for shard, (more, less) in changes.items():
-            if started and shard not in self._lines:
+            if self._started and shard not in self._lines:
                 self._open(shard)
             for line in self._lines.get(shard, ()):
                 line.change(now, more, less)
@@ -258,7 +258,8 @@ class VenueSession:
         if self._connect_at == _NEVER or (self._connect_at > now and waiting):
             return
         self._connect_at = _NEVER
-        self._polls.add(now, self._plan.polled)
+        self._started = True
+        self._polls.add(now, self._polled)
         for shard in self._shards:
             self._open(shard).tick(now)
 
@@ -292,7 +293,9 @@ class VenueSession:
         if polled and self._poll_connection < 0:
             self._poll_connection = next(self._shared.connections)
         self._polls.drop([channel for channel in self._polls.channels if channel not in polled])
-        self._polls.add(now, polled.values())
+        self._polled = list(polled.values())
+        if self._started:
+            self._polls.add(now, self._polled)
 
     def _leave_out(self, left_out: Iterable[tuple[str, str]]) -> None:
         for channel, reason in left_out:

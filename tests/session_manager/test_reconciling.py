@@ -12,12 +12,14 @@ import pytest
 from session_manager.halves import load
 from session_manager.provider import Provider, Running
 from tapeline.errors import UsageError
-from tapeline.spec.session import Budget, Pacing, Reconnect
+from tapeline.schemas import Schema
+from tapeline.spec.session import Budget, Pacing, Reconnect, Request
 from tests.session_manager.desk import Close, Connect, Desk, Fetch, Forget
 from tests.session_manager.fake_venue import FakeVenue, until
-from tests.session_manager.made_up import KEYED, PLAIN
+from tests.session_manager.made_up import KEYED, PLAIN, POLLED
 from tests.session_manager.test_provider import payloads
 
+LIST = Request("list", "https://x.example/list", Schema.DEFINITION, channel="list")
 A, B, C = "trade:A", "trade:B", "trade:C"
 
 
@@ -160,6 +162,28 @@ def test_both_connections_of_a_rotation_hear_of_it() -> None:
     _reconcile(desk, A, B)
     assert {send.channels for send in desk.commands()} == {(B,)}
     assert len(desk.commands()) == 2
+
+
+def test_an_unsubscription_without_an_answer_costs_nothing() -> None:
+    """The channels that stay are not made to suffer for it."""
+    desk = _desk(A, B)
+    desk.seen(A, B)
+    _reconcile(desk, A)
+    desk.wait(30.0)
+    assert not desk.of(Close)
+    assert desk.reports("unsubscribe_unanswered") == [{"channels": (B,)}]
+    assert list(desk.session.lines[0].subscriptions.states) == [A]
+
+
+def test_what_is_wanted_before_the_start_is_over_is_what_is_opened() -> None:
+    """While the instruments are still being asked for, nothing is opened but what is wanted in the end."""
+    desk = Desk(POLLED, ["trades:A", "list"], requests=(*POLLED.requests, LIST), instruments=("list",))
+    desk.take(desk.session.start(desk.now))
+    desk.clear()
+    desk.take(desk.session.reconcile(desk.now, ["depth:A", "list"]))
+    desk.wait(6.0)
+    assert [fetch.url[18:23] for fetch in desk.of(Fetch)][-1:] == ["depth"]
+    assert not [fetch for fetch in desk.of(Fetch) if "trades" in fetch.url]
 
 
 async def test_five_hundred_symbols_more_and_less_lose_nothing_on_the_others() -> None:

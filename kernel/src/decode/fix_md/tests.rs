@@ -1,3 +1,5 @@
+//! What the hook makes of messages, of other messages, and of damage.
+
 use proptest::prelude::*;
 use serde_json::{json, Value};
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from tapeline.consumer.joiner import Joiner
 from tapeline.consumer.layout import LAYOUTS
 from tapeline.consumer.merging import MergeOptions, Merging, Mode, both, now_ns, watched
 from tapeline.consumer.snapshots import Snapshots
+from tapeline.consumer.spare import Spare
 from tapeline.consumer.wire import Address, Push, Wire
 from tapeline.errors import ChannelNameError, RedisUnavailableError, UsageError
 from tapeline.redis_place import RedisPlace
@@ -36,6 +37,9 @@ class Consumer:
     to date where the publisher tells no position. Beyond `buffer_bytes` not yet taken by the caller it stops reading.
     A connection that says nothing for `silence_seconds`, not even to a ping, counts as lost.
 
+    With two `listeners` it listens at two nodes of a cluster: where one is lost, the other has all that it did not bring any
+    more, and there is no hole. Where Redis is one server there is nothing to gain by it, and one connection.
+
     With a `mode` other than DIRECT both instances of what the patterns name are followed, and handed out as one, MERGED
     (see `merging`, and `MergeOptions` for its times and bounds).
     """
@@ -53,9 +57,12 @@ class Consumer:
         connect_seconds: float = 5.0,
         mode: Mode | str = Mode.DIRECT,
         merge: MergeOptions | None = None,
+        listeners: int = 1,
     ) -> None:
         if not patterns or isinstance(patterns, str):
             raise UsageError(f"patterns is {patterns!r}; allowed: a list of at least one pattern")
+        if listeners not in (1, 2):
+            raise UsageError(f"listeners is {listeners!r}; allowed: 1 and 2")
         self.counts = Counts()
         for seed in seeds(url):
             Address.parse(seed)
@@ -90,6 +97,9 @@ class Consumer:
         self._current: Iterator[Message | Hole] = iter(())
         self._news = asyncio.Event()
         self._wire: Wire | None = None
+        self._at = ""
+        self._spare = Spare(buffer_bytes) if listeners == 2 else None
+        self._standing: asyncio.Task[None] | None = None
         self._paused_ns = 0
         self._task: asyncio.Task[None] | None = None
         self._joining: asyncio.Task[None] | None = None
@@ -103,6 +113,8 @@ class Consumer:
         self._task.add_done_callback(lambda _: self._news.set())
         if self.merging is not None:
             self._ticking = asyncio.create_task(self._tick(self.merging))
+        if self._spare is not None:
+            self._standing = asyncio.create_task(self._stand_by(self._spare))
         return self
 
     async def __aexit__(
@@ -114,13 +126,14 @@ class Consumer:
         """Ends the connections; an iteration under way ends with what is already there."""
         self._closed = True
         self._news.set()
-        for task in (self._task, self._ticking):
+        for task in (self._task, self._ticking, self._standing):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self._stop_joining()
-        if self._wire is not None:
-            self._wire.close()
+        for wire in (self._wire, self._spare.wire if self._spare is not None else None):
+            if wire is not None:
+                wire.close()
         await self._snapshots.close()
 
     def __aiter__(self) -> Self:
@@ -159,19 +172,10 @@ class Consumer:
     async def _connect(self, lost: tuple[int, Reason] | None = None) -> Wire:
         """A subscribed connection; where one was lost before, the hole stands before all that comes by the new one."""
         self._early = []
-        address = Address.parse(await self._place.any())
-        wire = await Wire.connect(address, self._deliver, self._connect_seconds)
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                exact = [pattern for pattern in self._patterns if not is_pattern(pattern)]
-                await wire.subscribe(exact, [pattern for pattern in self._patterns if is_pattern(pattern)])
-        except TimeoutError:
-            wire.close()
-            raise RedisUnavailableError("Redis does not confirm the subscription in time") from None
-        except BaseException:
-            wire.close()
-            raise
-        self._wire = wire
+        url = await self._place.any()
+        wire = await self._subscribed(url, self._deliver)
+        self._at = url
+        self._use(wire)
         if lost is not None:
             now = time.time_ns()
             self._push([Hole(pattern, lost[0], now, lost[1]) for pattern in self._patterns])
@@ -183,11 +187,28 @@ class Consumer:
             self._deliver(pushes, now)
         return wire
 
+    async def _subscribed(self, url: str, deliver: Callable[[list[Push], int], None]) -> Wire:
+        wire = await Wire.connect(Address.parse(url), deliver, self._connect_seconds)
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                exact = [pattern for pattern in self._patterns if not is_pattern(pattern)]
+                await wire.subscribe(exact, [pattern for pattern in self._patterns if is_pattern(pattern)])
+        except TimeoutError:
+            wire.close()
+            raise RedisUnavailableError("Redis does not confirm the subscription in time") from None
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
     async def _follow(self, wire: Wire) -> None:
         while True:
             if self._joiner is not None:
                 self._joining = asyncio.create_task(self._joiner.run(self._patterns))
             await self._until_lost(wire, self._joining)
+            while (other := self._take_over(wire)) is not None:
+                wire = other
+                await self._until_lost(wire, self._joining)
             await self._stop_joining()
             slow = wire.paused or time.time_ns() - self._paused_ns < _SLOW_NS
             reason = Reason.SLOW if slow else Reason.DISCONNECTED
@@ -195,6 +216,58 @@ class Consumer:
             wire.close()
             wire = await self._reconnect(wire.last_ns, reason)
             self.counts.reconnects += 1
+
+    # The second connection
+
+    def _use(self, wire: Wire) -> None:
+        self._wire = wire
+        if self._spare is not None:
+            self._spare.main = wire
+
+    def _take_over(self, lost: Wire) -> Wire | None:
+        """The second connection in place of one that is lost, after what it has heard; None where there is none."""
+        found = self._spare.promote() if self._spare is not None else None
+        if found is None:
+            return None
+        event("consumer_took_over", Level.WARNING)
+        self.counts.reconnects += 1
+        lost.close()
+        wire, heard = found
+        self._use(wire)
+        for now, pushes in heard:
+            self._deliver(pushes, now)
+        wire.on_push = self._deliver
+        return wire
+
+    async def _stand_by(self, spare: Spare) -> None:
+        """Keeps a second connection, to another node than the first; ends where there is no other."""
+        while True:
+            try:
+                urls = await self._place.all()
+                if len(urls) < 2:
+                    return
+                url = random.choice([url for url in urls if url != self._at])
+                wire = await self._subscribed(url, spare.take)
+            except RedisUnavailableError as error:
+                event("consumer_spare_failed", Level.WARNING, error=str(error))
+                await asyncio.sleep(random.uniform(0.2, 0.5))
+                continue
+            spare.begin(wire)
+            if await self._stood_by(spare, wire):
+                self._at = url
+            else:
+                wire.close()
+
+    async def _stood_by(self, spare: Spare, wire: Wire) -> bool:
+        """Waits until a second connection has taken over, or is lost itself; which of the two."""
+        lost = asyncio.create_task(self._until_lost(wire, None))
+        taken = asyncio.create_task(spare.taken.wait())
+        try:
+            await asyncio.wait((lost, taken), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lost.cancel()
+            taken.cancel()
+        return spare.wire is not wire
 
     async def _stop_joining(self) -> None:
         """Cancels until it ends: redis-py, while it connects, may take a cancellation for a timeout of its own."""

@@ -62,7 +62,8 @@ class Wire(asyncio.Protocol):
     """One subscribed connection; `on_push` gets all pushes of a socket read and the time of the read (ns)."""
 
     def __init__(self, on_push: Callable[[list[Push], int], None]) -> None:
-        self._on_push = on_push
+        self.on_push = on_push
+        """Who is given what comes."""
         self._parser = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
@@ -184,7 +185,7 @@ class Wire(asyncio.Protocol):
                 self.closed.set_result(error)
             self.close()
         if pushes:
-            self._on_push(pushes, now)
+            self.on_push(pushes, now)
 
     def _sorted(self, gets: Callable[[], Any]) -> list[Push]:
         """Pushes; the answers among them go to whoever asked."""

@@ -65,6 +65,12 @@ class RedisCluster:
         node.process.kill()
         node.process.wait()
 
+    def revive(self, node: Node) -> None:
+        """Starts a killed node again: it comes back as a replica of whoever has its slots now."""
+        place = self.nodes.index(node)
+        node.process = self._spawn(place, node.port)
+        _until(lambda: _answers(node) and _linked(node), "the node is a replica")
+
     def wait_until_whole(self) -> None:
         """Waits until the living nodes agree that every slot is served, by a node that lives."""
         living = [node for node in self.nodes if node.process.poll() is None]
@@ -88,23 +94,25 @@ class RedisCluster:
         folder.mkdir(parents=True)
         for _ in range(20):
             port = _free_port()
-            process = subprocess.Popen(
-                [
-                    server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
-                    "--logfile", str(folder / "redis.log"), "--save", "", "--appendonly", "no",
-                    "--cluster-enabled", "yes", "--cluster-node-timeout", str(_NODE_TIMEOUT_MS),
-                    # Without it a killed primary is not replaced: its replica never had a whole copy.
-                    "--repl-diskless-sync-delay", "0",
-                    "--client-output-buffer-limit", "pubsub", "512mb", "256mb", "60",
-                ],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            node = Node(port, process)
+            node = Node(port, self._spawn(place, port))
             if _answers(node):
                 return node
-            process.kill()
-            process.wait()
+            self.kill(node)
         raise AssertionError("no cluster node starts")
+
+    def _spawn(self, place: int, port: int) -> subprocess.Popen[bytes]:
+        folder = self._folder / f"node{place}"
+        return subprocess.Popen(
+            [
+                server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
+                "--logfile", str(folder / "redis.log"), "--save", "", "--appendonly", "no",
+                "--cluster-enabled", "yes", "--cluster-node-timeout", str(_NODE_TIMEOUT_MS),
+                # Without it a killed primary is not replaced: its replica never had a whole copy.
+                "--repl-diskless-sync-delay", "0",
+                "--client-output-buffer-limit", "pubsub", "512mb", "256mb", "60",
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
 
     def _form(self) -> None:
         primaries, replicas = self.nodes[:_PRIMARIES], self.nodes[_PRIMARIES:]

@@ -25,6 +25,8 @@ class RunningS3:
 
     endpoint: str
     process: subprocess.Popen[bytes]
+    command: tuple[str, ...]
+    folder: Path
 
     def use(self, patch: pytest.MonkeyPatch, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY) -> None:
         """Puts endpoint and credentials into the environment."""
@@ -46,9 +48,21 @@ class RunningS3:
         self.process.kill()
         self.process.wait()
 
+    def stop(self) -> None:
+        """Stops the server as an operator does, so that it keeps what it holds."""
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.close()
 
-def start_s3(folder: Path) -> RunningS3:
-    """A server on loopback that answers and holds one bucket; its log is in `folder`."""
+    def again(self) -> RunningS3:
+        """The same server, started again with what it holds; it answers."""
+        return _started(self.endpoint, self.command, self.folder)
+
+
+def start_s3(folder: Path, volumes: int = 20) -> RunningS3:
+    """A server on loopback that answers and holds one bucket, in so many volumes of 64 MB; its log is in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = _free_ports(8)
     (folder / "s3.json").write_text(json.dumps({"identities": [
@@ -58,14 +72,18 @@ def start_s3(folder: Path) -> RunningS3:
     names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc",
              "s3.port", "s3.port.grpc")  # fmt: skip
     flags = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
-    with (folder / "weed.log").open("wb") as log:
-        process = subprocess.Popen(
-            [_weed(), "server", "-s3", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-metricsPort=0",
-             "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", "-volume.max=20", "-master.volumeSizeLimitMB=64",
-             "-volume.minFreeSpace=0.1", *flags],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
-        )  # fmt: skip
-    running = RunningS3(f"http://127.0.0.1:{ports[6]}", process)
+    command = (
+        _weed(), "server", "-s3", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-metricsPort=0",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", f"-volume.max={volumes}", "-master.volumeSizeLimitMB=64",
+        "-volume.minFreeSpace=0.1", *flags,
+    )  # fmt: skip
+    return _started(f"http://127.0.0.1:{ports[6]}", command, folder)
+
+
+def _started(endpoint: str, command: tuple[str, ...], folder: Path) -> RunningS3:
+    with (folder / "weed.log").open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+    running = RunningS3(endpoint, process, command, folder)
     try:
         _wait(running)
     except BaseException:

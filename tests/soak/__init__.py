@@ -1,0 +1,1 @@
+"""Hours of trouble in minutes: both instances of ten venues under a seeded schedule of faults, and every payload accounted for."""

@@ -1,0 +1,217 @@
+"""`python -m tests.soak.account FOLDER STORE VENUE`: sets the raw store and MERGED against the emulator's ledger, for one venue."""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import sys
+import zlib
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from postprocess.coalesce import coalesce
+from postprocess.raw import Channel, DayObjects, find_day, rows
+from tapeline.objectstore import ObjectStore, open_store
+from tapeline.rawfile import RawRow
+from tapeline.venues import Venue, load
+from tests.soak.comparing import Difference, compare, occurrences
+from tests.soak.ledger import Sent, Truth, key_of, read
+from tests.soak.replaying import Replay, received
+from tests.soak.schedule import PARTIES
+
+Window = tuple[int, int]
+
+
+class Gap(msgspec.Struct):
+    """A gap record of the store; `last` 0: to an ended epoch's end."""
+
+    epoch: int
+    first: int
+    last: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Stored:
+    """One instance's payloads: of each channel the keys, and all sequences by epoch."""
+
+    keys: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("Q")))
+    sequences: dict[int, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+
+    def note(self, channel: str, row: RawRow) -> None:
+        """A row that is in the store."""
+        payload = row.payload
+        self.keys[channel].append(key_of(zlib.crc32(payload), len(payload)))
+        self.sequences[row.epoch].append(row.sequence)
+
+
+@dataclass(slots=True)
+class Account:
+    """What one venue comes to; all lists of problems are empty where all is well."""
+
+    venue: str
+    payloads: int = 0
+    """What the ledger says was sent, each once."""
+    nobody: int = 0
+    """What the market had while nobody was connected."""
+    coalesced: dict[str, int] = field(default_factory=dict)
+    instances: dict[str, dict[str, int]] = field(default_factory=dict)
+    merged: dict[str, dict[str, int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    reconnects: dict[str, list[int]] = field(default_factory=dict)
+
+
+def account(folder: Path, store_url: str, venue_name: str, windows: dict[str, list[Window]]) -> Account:
+    """`windows`: by party the times in which its session manager was killed and what it held was lost."""
+    venue, truth = load(venue_name), read(folder / "ledger.rows", venue_name)
+    store = open_store(store_url)
+    found = Account(venue_name, sum(len(sent.keys) for sent in truth.channels.values()), truth.missed)
+    found.reconnects = dict(truth.ends)
+    objects = _all_days(store)
+    stored = {party: Stored() for party in PARTIES}
+    merged: dict[str, array[int]] = defaultdict(lambda: array("Q"))
+    replay = Replay(venue)
+    counts: dict[str, int] = defaultdict(int)
+    streams = [_stream(channel, keys, store, stored) for channel, keys in objects.of(venue.provider)]
+    for _, _, channel, schema, row, both in heapq.merge(*streams, key=lambda item: item[:2]):
+        counts["payloads"] += 1
+        counts["in both"] += both
+        merged[channel].append(key_of(zlib.crc32(row.payload), len(row.payload)))
+        replay.take(channel, schema, row)
+    _coalesced(found, truth, merged, counts)
+    for party in PARTIES:
+        _instance(found, truth, party, stored[party], _gaps(store, party, venue), windows.get(party, []))
+    expected = replay.finish()
+    _merged(found, venue, expected, folder / "merged")
+    return found
+
+
+def _all_days(store: ObjectStore) -> DayObjects:
+    return find_day(store, datetime.now(UTC).date())
+
+
+def _stream(
+    channel: Channel, keys: dict[str, list[str]], store: ObjectStore, stored: dict[str, Stored]
+) -> Iterator[tuple[int, int, str, str, RawRow, bool]]:
+    """As the nightly job: both instances of a channel, coalesced."""
+
+    def side(party: str) -> Iterator[RawRow]:
+        note, name = stored[party].note, channel.name
+        return rows(store, keys.get(party, []), lambda row: note(name, row))
+
+    for one in coalesce(side(PARTIES[0]), side(PARTIES[1])):
+        yield one.order, one.row.sequence, channel.name, channel.schema, one.row, one.both
+
+
+def _gaps(store: ObjectStore, party: str, venue: Venue) -> list[Gap]:
+    prefix = f"gaps/instance={party}/provider={venue.provider}/"
+    return [msgspec.json.decode(store.get(key), type=Gap) for key in store.list(prefix)]
+
+
+def _coalesced(found: Account, truth: Truth, merged: dict[str, array[int]], counts: dict[str, int]) -> None:
+    total = Difference()
+    own = 0
+    for channel, sent in truth.channels.items():
+        stored = np.frombuffer(merged[channel], np.uint64) if merged[channel] else np.zeros(0, np.uint64)
+        one = compare(sent.keys, stored, ordered=True)
+        explained = occurrences(one.surplus_keys, sent.own)
+        own += explained
+        one.surplus -= explained
+        total.add(one)
+    found.coalesced = {
+        "sent": found.payloads, "stored": found.payloads - total.missing, "missing": total.missing,
+        "a party's own": own, "answers": total.surplus, "answers given": truth.answers,
+        "out of order": total.inversions, "in both": counts["in both"],
+    }  # fmt: skip
+    if total.missing:
+        found.problems.append(f"raw: {total.missing} payloads are in neither instance's objects")
+    if total.surplus > truth.answers:
+        found.problems.append(f"raw: {total.surplus} payloads too many, of which only {truth.answers} can be answers")
+
+
+def _instance(found: Account, truth: Truth, party: str, stored: Stored, gaps: list[Gap], windows: list[Window]) -> None:
+    sent = has = unexplained = unsent = lost = 0
+    doubtful = [*truth.unsure.get(party, []), *windows]
+    for channel, told in truth.channels.items():
+        there = np.frombuffer(stored.keys[channel], np.uint64) if stored.keys.get(channel) else np.zeros(0, np.uint64)
+        kept, to = np.isin(told.keys, there), told.to[party]
+        sent += int(to.sum())
+        has += int((to & kept).sum())
+        away = to & ~kept
+        lost += int(away.sum())
+        unexplained += int((away & ~_within(told, doubtful)).sum())
+        unsent += int((kept & ~to & ~np.isin(told.keys, told.own)).sum())
+    holes = _holes(stored, gaps)
+    found.instances[party] = {
+        "sent": sent, "stored": has, "lost with a connection or process": lost - unexplained, "unexplained": unexplained,
+        "not sent to it": found.payloads - sent, "gap records": len(gaps), "sequences neither stored nor in a gap": holes,
+        "epochs": len(stored.sequences),
+    }  # fmt: skip
+    if unexplained or unsent:
+        found.problems.append(f"{party}: {unexplained} sent and not stored, {unsent} stored and not sent")
+    if holes:
+        found.problems.append(f"{party}: {holes} sequences are neither stored nor in a gap record")
+
+
+def _within(told: Sent, windows: list[Window]) -> np.ndarray:
+    inside = np.zeros(len(told.times), bool)
+    for first, last in windows:
+        inside |= (told.times >= first) & (told.times <= last)
+    return inside
+
+
+def _holes(stored: Stored, gaps: list[Gap]) -> int:
+    """Sequences of an epoch, up to its last known one, that are neither stored nor in a gap; and those that are in both."""
+    wrong = 0
+    for epoch, held in stored.sequences.items():
+        sequences = np.unique(np.frombuffer(held, np.int64))
+        wrong += len(held) - len(sequences)
+        own = [gap for gap in gaps if gap.epoch == epoch]
+        last = int(max([int(sequences[-1]), *(gap.last for gap in own)]))
+        missing = np.setdiff1d(np.arange(1, last + 1), sequences, assume_unique=True)
+        covered = np.zeros(len(missing), bool)
+        for gap in own:
+            end = gap.last or last
+            covered |= (missing >= gap.first) & (missing <= end)
+            wrong += int(((sequences >= gap.first) & (sequences <= end)).sum())
+        wrong += int((~covered).sum())
+    return wrong
+
+
+def _merged(found: Account, venue: Venue, expected: dict[str, bytes], folder: Path) -> None:
+    for name, keys in sorted(expected.items()):
+        schema = name.split(".", 1)[0]
+        if schema == "STATUS":
+            continue
+        one = compare(np.frombuffer(keys, np.uint64), received(folder, venue.provider, name), ordered=True, warm=True)
+        total = found.merged.setdefault(schema, defaultdict(int))
+        for what, number in (("expected", len(keys) // 8), ("missing", one.missing), ("surplus", one.surplus),
+                             ("before the first", one.before), ("out of order", one.inversions)):  # fmt: skip
+            total[what] += number
+        if one.missing or (one.surplus and schema in ("MBO", "TRADES")):
+            found.problems.append(f"MERGED {name}: {one.missing} missing, {one.surplus} too many of {len(keys) // 8}, first at {one.first_missing}")  # fmt: skip
+
+
+def main() -> int:
+    """Prints the account as JSON."""
+    parser = argparse.ArgumentParser(prog="tests.soak.account", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("store")
+    parser.add_argument("venue")
+    args = parser.parse_args()
+    windows = json.loads((args.folder / "killed.json").read_text())
+    found = account(args.folder, args.store, args.venue, windows)
+    sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """One ordered stream of a channel out of the two instances': every message once, in the venue's order.
 
-A message is known by its content: what a venue sends on two connections is the same text, ids included. Content that
+A message is known by `tapeline.identity`'s rule for raw payloads: its content, ids included. Content that
 comes again (a quote that returns to an earlier value) is told apart by its place: repeats are paired in order, and a
 pair further apart in time than `WINDOW_NS` is none. Each instance's own order is the venue's; a message that only one
 instance has goes where that instance had it, between its neighbours that both have. Where a message is in both,
@@ -10,13 +10,14 @@ the first stream's copy stands.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from tapeline.identity import WINDOW_NS, of_payload
 from tapeline.rawfile import RawRow
 
-WINDOW_NS = 30_000_000_000
-"""How far apart in time the two instances may have received the same message; also bounds memory."""
+Identity = Callable[[bytes], bytes]
+"""What names a payload on both instances."""
 
 
 class Merged(NamedTuple):
@@ -30,58 +31,67 @@ class Merged(NamedTuple):
     """Never falls within a channel; puts channels beside one another. ns, by the first stream's clock."""
 
 
+class _Ahead(NamedTuple):
+    """A message that was read ahead, and what it is known by."""
+
+    row: RawRow
+    key: bytes
+
+
 class _Side:
     """One stream, read ahead as far as the window reaches."""
 
-    def __init__(self, rows: Iterable[RawRow]) -> None:
+    def __init__(self, rows: Iterable[RawRow], identity: Identity) -> None:
         self._rows = iter(rows)
+        self._identity = identity
         self._next = next(self._rows, None)
-        self._ahead: deque[RawRow] = deque()
+        self._ahead: deque[_Ahead] = deque()
         self._stamps: dict[bytes, deque[int]] = {}
         self._taken: Counter[bytes] = Counter()
 
-    def head(self) -> RawRow | None:
+    def head(self) -> _Ahead | None:
         """The next message, after reading ahead of it."""
         self._skip_taken()
-        reach = (self._ahead[0].ts_recv if self._ahead else self._next.ts_recv if self._next else 0) + WINDOW_NS
+        reach = (self._ahead[0].row.ts_recv if self._ahead else self._next.ts_recv if self._next else 0) + WINDOW_NS
         while self._next is not None and self._next.ts_recv <= reach:
-            self._ahead.append(self._next)
-            self._stamps.setdefault(self._next.payload, deque()).append(self._next.ts_recv)
+            ahead = _Ahead(self._next, self._identity(self._next.payload))
+            self._ahead.append(ahead)
+            self._stamps.setdefault(ahead.key, deque()).append(self._next.ts_recv)
             self._next = next(self._rows, None)
             self._skip_taken()
         return self._ahead[0] if self._ahead else None
 
-    def when(self, payload: bytes) -> int | None:
+    def when(self, key: bytes) -> int | None:
         """When this stream has the content next; None where it has not within its reach."""
-        stamps = self._stamps.get(payload)
+        stamps = self._stamps.get(key)
         return stamps[0] if stamps else None
 
-    def copies(self, payload: bytes) -> int:
+    def copies(self, key: bytes) -> int:
         """How often the content is within reach."""
-        return len(self._stamps.get(payload, ()))
+        return len(self._stamps.get(key, ()))
 
-    def take(self, payload: bytes) -> None:
+    def take(self, key: bytes) -> None:
         """Counts the next message of this content as done, wherever it stands."""
-        stamps = self._stamps[payload]
+        stamps = self._stamps[key]
         stamps.popleft()
         if not stamps:
-            del self._stamps[payload]
-        if self._ahead[0].payload == payload:
+            del self._stamps[key]
+        if self._ahead[0].key == key:
             self._ahead.popleft()
         else:
-            self._taken[payload] += 1
+            self._taken[key] += 1
 
     def _skip_taken(self) -> None:
-        while self._ahead and self._taken[self._ahead[0].payload]:
-            payload = self._ahead.popleft().payload
-            self._taken[payload] -= 1
-            if not self._taken[payload]:
-                del self._taken[payload]
+        while self._ahead and self._taken[self._ahead[0].key]:
+            key = self._ahead.popleft().key
+            self._taken[key] -= 1
+            if not self._taken[key]:
+                del self._taken[key]
 
 
-def coalesce(first: Iterable[RawRow], second: Iterable[RawRow]) -> Iterator[Merged]:
+def coalesce(first: Iterable[RawRow], second: Iterable[RawRow], identity: Identity = of_payload) -> Iterator[Merged]:
     """Merges two streams of one channel, each in its own order; the window bounds what is held in memory."""
-    sides = (_Side(first), _Side(second))
+    sides = (_Side(first, identity), _Side(second, identity))
     order = 0
     skew = 0
     while True:
@@ -89,37 +99,38 @@ def coalesce(first: Iterable[RawRow], second: Iterable[RawRow]) -> Iterator[Merg
         if heads[0] is None and heads[1] is None:
             return
         place, both, other_stamp = _choose(heads, sides, skew)
-        row = heads[place]
-        assert row is not None  # `_choose` takes a side that has one
-        sides[place].take(row.payload)
+        head = heads[place]
+        assert head is not None  # `_choose` takes a side that has one
+        row = head.row
+        sides[place].take(head.key)
         if both:
-            sides[1 - place].take(row.payload)
+            sides[1 - place].take(head.key)
             skew = row.ts_recv - other_stamp if place == 0 else other_stamp - row.ts_recv
         order = max(order, row.ts_recv if place == 0 else row.ts_recv + skew)
         yield Merged(row, place == 0, both, order)
 
 
-def _choose(heads: tuple[RawRow | None, RawRow | None], sides: tuple[_Side, _Side], skew: int) -> tuple[int, bool, int]:
+def _choose(heads: tuple[_Ahead | None, _Ahead | None], sides: tuple[_Side, _Side], skew: int) -> tuple[int, bool, int]:
     """Which side's head comes next, whether the other has it too, and when the other has it."""
     one, two = heads
     if one is None or two is None:
         return (1 if one is None else 0), False, 0
-    one_later = _paired(one.ts_recv - skew, sides[1].when(one.payload))
-    two_later = _paired(two.ts_recv + skew, sides[0].when(two.payload))
-    if one.payload == two.payload and one_later is not None:
-        return 0, True, two.ts_recv
+    one_later = _paired(one.row.ts_recv - skew, sides[1].when(one.key))
+    two_later = _paired(two.row.ts_recv + skew, sides[0].when(two.key))
+    if one.key == two.key and one_later is not None:
+        return 0, True, two.row.ts_recv
     if one_later is None and two_later is None:
-        return (0 if one.ts_recv <= two.ts_recv + skew else 1), False, 0
+        return (0 if one.row.ts_recv <= two.row.ts_recv + skew else 1), False, 0
     if one_later is None:
         return 0, False, 0
     if two_later is None:
         return 1, False, 0
     # Each stream has the other's head further on. A content that one stream holds more often was lost by the other, and
     # the copy ahead is a later one; otherwise the two streams differ in order (a REST answer), and the first is right.
-    one_apart, two_apart = abs(one.ts_recv - one_later - skew), abs(two_later - two.ts_recv - skew)
-    if two_apart > one_apart and sides[1].copies(two.payload) > sides[0].copies(two.payload):
+    one_apart, two_apart = abs(one.row.ts_recv - one_later - skew), abs(two_later - two.row.ts_recv - skew)
+    if two_apart > one_apart and sides[1].copies(two.key) > sides[0].copies(two.key):
         return 1, False, 0
-    if one_apart > two_apart and sides[0].copies(one.payload) > sides[1].copies(one.payload):
+    if one_apart > two_apart and sides[0].copies(one.key) > sides[1].copies(one.key):
         return 0, False, 0
     return 0, True, one_later
 

@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from postprocess.canonical import MERGED, Canonical, Payload
-from postprocess.coalesce import coalesce
+from postprocess.coalesce import Identity, coalesce
 from postprocess.ledger import BOTH, PRIMARY, REPLICA, Ledger
 from postprocess.raw import Channel, DayObjects, find_day, rows
 from postprocess.staging import ProviderFiles, Staging
 from tapeline import telemetry
 from tapeline.errors import UnknownVenueError
+from tapeline.identity import of_payloads
 from tapeline.objectstore.base import ObjectStore
 from tapeline.offline.lake import Lake, Published
 from tapeline.offline.tables import LEDGER, LEDGER_GAPS, RAW_PAYLOADS, all_tables, record_tables
@@ -79,7 +80,8 @@ def _provider(venue: Venue, objects: DayObjects, store: ObjectStore, staging: St
     files = ProviderFiles(staging, provider)
     span: tuple[int, int] | None = None
     try:
-        for step in canonical.steps(_payloads(channels, store, ledger)):
+        identity = of_payloads(venue.session.routing, venue.meaning)
+        for step in canonical.steps(_payloads(channels, store, ledger, identity)):
             files.add_rows(RAW_PAYLOADS, step.raw)
             result.payloads += step.raw.num_rows
             stamps = step.raw.column("ts_recv").cast("int64").to_numpy()
@@ -103,17 +105,17 @@ def _provider(venue: Venue, objects: DayObjects, store: ObjectStore, staging: St
 
 
 def _payloads(
-    channels: list[tuple[Channel, dict[str, list[str]]]], store: ObjectStore, ledger: Ledger
+    channels: list[tuple[Channel, dict[str, list[str]]]], store: ObjectStore, ledger: Ledger, identity: Identity
 ) -> Iterator[Payload]:
     """All channels' coalesced payloads side by side, by time of receipt."""
-    streams = [_channel(channel, keys, store, ledger) for channel, keys in channels]
+    streams = [_channel(channel, keys, store, ledger, identity) for channel, keys in channels]
     for _, _, payload in heapq.merge(*streams, key=lambda item: item[:2]):
         ledger.note_merged(payload.channel, payload.row.ts_recv, payload.seen_by)
         yield payload
 
 
 def _channel(
-    channel: Channel, keys: dict[str, list[str]], store: ObjectStore, ledger: Ledger
+    channel: Channel, keys: dict[str, list[str]], store: ObjectStore, ledger: Ledger, identity: Identity
 ) -> Iterator[tuple[int, int, Payload]]:
     streams = {
         instance: rows(store, found, partial(ledger.note_raw, instance)) for instance, found in sorted(keys.items())
@@ -123,7 +125,7 @@ def _channel(
         for row in stream:
             yield row.ts_recv, row.sequence, Payload(channel.name, channel.schema, row, instance, instance)
         return
-    for merged in coalesce(streams[PRIMARY], streams[REPLICA]):
+    for merged in coalesce(streams[PRIMARY], streams[REPLICA], identity):
         instance = PRIMARY if merged.first else REPLICA
         payload = Payload(channel.name, channel.schema, merged.row, instance, BOTH if merged.both else instance)
         yield merged.order, merged.row.sequence, payload

@@ -26,6 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--count", type=_count, metavar="N", help="end after N records")
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
+    parser.add_argument(
+        "--mode",
+        choices=("direct", "failover", "merge"),
+        default="direct",
+        help="make one stream of PRIMARY and REPLICA, whichever of them the pattern names (default: direct, as it stands)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from tapeline.cli._redis import redis_url
 
     try:
-        asyncio.run(_tail(args.pattern, redis_url(args.redis), args.count, args.json))
+        asyncio.run(_tail(args.pattern, redis_url(args.redis), args.count, args.json, args.mode))
     except KeyboardInterrupt:
         return 0
     return 0
@@ -45,12 +51,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
-async def _tail(pattern: str, url: str, count: int | None, as_json: bool) -> None:
+async def _tail(pattern: str, url: str, count: int | None, as_json: bool, mode: str) -> None:
     from tapeline.consumer import Consumer, Hole
     from tapeline.consumer.definitions import Definitions
 
     left = sys.maxsize if count is None else count
-    async with Definitions(url, wait_seconds=1.5) as definitions, Consumer(url, [pattern]) as consumer:
+    async with Definitions(url, wait_seconds=1.5) as definitions, Consumer(url, [pattern], mode=mode) as consumer:
         async for batch in consumer.batches():
             for item in batch:
                 if isinstance(item, Hole):

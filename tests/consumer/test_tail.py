@@ -154,3 +154,19 @@ def test_tail_tells_what_is_wrong(
     with pytest.raises(SystemExit) as end:
         main(["tail", "*", "--count", "0"])
     assert end.value.code == 2
+
+
+async def test_tail_makes_one_stream_of_two_instances(redis_url: str) -> None:
+    """With `--mode merge` both instances' trades come once each, as MERGED's, with the symbol either has defined."""
+    async with publishing(redis_url) as publisher:
+        await publisher.keep(DEFINITION, definition())
+        for channel in (TRADES, TRADES.replace("PRIMARY", "REPLICA")):
+            await publisher.keep(channel, trade(61_837_630_000_000, 5_000))
+        pattern = "MARKET_DATA.MERGED.TRADES.*"
+        process = await started(pattern, "--redis", redis_url, "--count", "2", "--mode", "merge")
+        assert process.stdout is not None
+        lines = [(await process.stdout.readline()).decode()]
+        for channel in (TRADES, TRADES.replace("PRIMARY", "REPLICA")):
+            await publisher.publish(channel, trade(10**9, 1, time=1_700_000_000_000_000_002))
+        lines += (await process.communicate())[0].decode().splitlines()
+    assert [line.split()[1:6] for line in lines] == [["MERGED", "X", "BTC-USD", "TRADES", "buy"]] * 2

@@ -5,8 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postprocess.coalesce import WINDOW_NS, coalesce
+from postprocess.coalesce import coalesce
+from tapeline.identity import WINDOW_NS, of_payloads
 from tapeline.rawfile import RawRow
+from tapeline.venues import load
 
 SECOND = 1_000_000_000
 
@@ -81,3 +83,13 @@ def test_order_never_falls(messages: list[str]) -> None:
     """The figure that puts channels beside one another is monotone within a channel."""
     orders = [item.order for item in coalesce(stream(messages), stream(messages[::-1], late=11))]
     assert orders == sorted(orders)
+
+
+def test_what_is_a_connections_own_does_not_tell_messages_apart() -> None:
+    """Bitfinex: each connection has numbers of its own for its channels, and counts its own messages."""
+    venue = load("bitfinex")
+    identity = of_payloads(venue.session.routing, venue.meaning)
+    one = stream(['[17,"te",[401597395,1574694478808,0.005,7245.3],5]', "[17,[1,2,3],6]", "[17,[1,2,3],7]"])
+    two = stream(['[23,"te",[401597395,1574694478808,0.005,7245.3],41]', "[23,[1,2,3],42]", "[23,[1,2,4],43]"], late=5)
+    assert [item.both for item in coalesce(one, two, identity)] == [True, True, False, False]
+    assert not any(item.both for item in coalesce(one, two))

@@ -41,7 +41,8 @@ class Side:
     """Where a side stands and which words mean buy and sell, as the **aggressor** (or, of an order, its own side).
 
     A maker's side is written with the words swapped. With `sign` a negative number at the path means sell and any other
-    buy (a zero too), without words; the size of such a trade or order is taken without its sign, wherever it stands.
+    buy (a zero too), without words; the size of such a trade or order is taken without its sign, wherever it stands. A trade's side
+    without words and sign is one that the venue does not tell: DBN's `N`.
     """
 
     path: str
@@ -127,6 +128,22 @@ class Ids:
 
 
 @dataclass(frozen=True, slots=True)
+class InBlock:
+    """That a trade stands in a block of a chain, known by its `number` and `hash`, at an `index` in it (integers but for the hash).
+
+    Such a trade is published once for each block, however often and on whatever connection it comes. It is taken back, by a record of
+    action `C`, where a condition of `removed` holds, where a `Block` tells that another one stands in its block's place, and where a
+    page (`Trade.page`; of blocks by rising number) that was asked for over a later connection leaves it out between its first and its last.
+    Its block's time is its own where it has none. The last 1,024 of a channel can be taken back.
+    """
+
+    number: str
+    hash: str
+    index: str
+    removed: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Trade:
     """One trade. `id` becomes `sequence` (low 32 bits) and, with `link`, is checked for holes at full width.
 
@@ -150,6 +167,21 @@ class Trade:
     exclude: tuple[tuple[str, Match], ...] = ()
     """Pairs of a reason and a condition: such trades are counted as excluded, not published."""
     page: bool = False
+    block: InBlock | None = None
+    schema: Schema = Schema.TRADES
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block that is now the chain's newest, on `parent` (hashes): trades of other blocks of its number, or its parent's, go.
+
+    It concerns the trades of all channels. By itself it publishes nothing.
+    """
+
+    number: str
+    hash: str
+    parent: str
+    time: Time
     schema: Schema = Schema.TRADES
 
 
@@ -330,7 +362,7 @@ class Instrument:
     schema: Schema = Schema.DEFINITION
 
 
-Emit = Trade | Quote | BookLevels | BookOrder | BookTop | Statistics | Bar | Instrument
+Emit = Trade | Block | Quote | BookLevels | BookOrder | BookTop | Statistics | Bar | Instrument
 
 
 @dataclass(frozen=True, slots=True)

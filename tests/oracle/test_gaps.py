@@ -78,7 +78,9 @@ def _binance_snapshot(told: Binance, last: Line) -> Line:
         "asks": [[str(price), str(size)] for price, size in book.book.best("A")],
     }
     place = "fapi.binance.com/fapi/v1" if told.futures else "api.binance.com/api/v3"
-    return Line(last.ts, "http", last.connection, json.dumps(body), f"https://{place}/depth?symbol=BTCUSDT&limit=1000")
+    place = "dapi.binance.com/dapi/v1" if told.coin else place
+    url = f"https://{place}/depth?symbol={book.symbol}&limit=1000"
+    return Line(last.ts, "http", last.connection, json.dumps(body), url)
 
 
 def _kraken_snapshot(told: Kraken, last: Line) -> Line:
@@ -148,6 +150,14 @@ CASES = {
         "binance_usdm",
         "binance_usdm/btcusdt_20240808",
         "BTCUSDT",
+        _depth,
+        lambda line: line.kind in ("recv", "http"),
+        _binance_snapshot,
+    ),
+    "binance_coinm": Case(
+        "binance_coinm",
+        "binance_coinm/btcusd_perp_20240808",
+        "BTCUSD_PERP",
         _depth,
         lambda line: line.kind in ("recv", "http"),
         _binance_snapshot,

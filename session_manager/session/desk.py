@@ -237,8 +237,16 @@ class Desk:
 def _fetch(job: Job, key: int) -> Fetch:
     request = job.request
     headers = tuple((name, render(value, job.pieces)) for name, value in request.headers)
-    url, body = render(request.url, job.pieces), render(request.body, job.pieces)
+    url, body = _url(request.url, job.pieces), render(request.body, job.pieces)
     return Fetch(key, request.method, url, headers, body, request.timeout)
+
+
+def _url(template: str, pieces: dict[str, str]) -> str:
+    """A request's URL; the query's part for a cursor that is not known yet is left out."""
+    path, mark, query = template.partition("?")
+    if pieces.get("cursor") == "":
+        query = "&".join(part for part in query.split("&") if not part.endswith("=${cursor}"))
+    return render(path + mark + query if query else path, pieces)
 
 
 def _says_failed(request: Request, body: bytes) -> bool:

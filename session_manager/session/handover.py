@@ -48,12 +48,12 @@ class Handovers:
                 heir.tick(now)
         gone = 0
         for old, heir in list(self._heirs.items()):
-            if old.stage is not Stage.STOPPED and not self._carries(now, old, heir):
-                continue
+            if old.stage not in (Stage.LEAVING, Stage.STOPPED) and self._carries(now, old, heir):
+                # What it has sent by the time it answers was sent before all that the heir alone will have.
+                old.stop(now, "rotated", self._longest)
             if old.stage is not Stage.STOPPED:
-                # Nothing is lost with it: the stream hears of no loss.
-                old.end(now, "rotated", told=False)
-                self._out.append(Report("rotation_ended", Level.INFO, {"connection": heir.connection}))
+                continue
+            self._out.append(Report("rotation_ended", Level.INFO, {"connection": heir.connection}))
             del self._heirs[old]
             if old in lines.get(old.shard, ()):
                 lines[old.shard].remove(old)

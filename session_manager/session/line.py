@@ -65,6 +65,7 @@ class Line:
         )
         self._requests = SocketRequests(shared.session, self._numbers.next)
         self._deadline = 0.0
+        self._farewell, self._lingers = "", False
         self._entrance = Entrance(shard.endpoint, lambda message: self._outbox.put(Letter(self._spelled(message))))
         self._next_stale = self._warned = _NEVER
 
@@ -203,13 +204,17 @@ class Line:
             self.subscriptions.ask(now)
             self._pump(now)
 
-    def stop(self, now: float) -> None:
-        """Unsubscribes and closes."""
+    def stop(self, now: float, reason: str = "stopped", patience: float = _FAREWELL) -> None:
+        """Unsubscribes, waits for the answers, behind which nothing more comes, and closes; with an heir nobody hears of a loss."""
         if self.stage is Stage.LIVE and self.subscriptions.leave():
-            self.stage, self._deadline = Stage.LEAVING, now + _FAREWELL
+            self._leave(now + patience, reason)
             self._pump(now)
+        elif self.stage is Stage.LIVE and self.succeeded:
+            # There is nothing to wait for but what is on its way.
+            self._leave(now + min(_FAREWELL, patience), reason)
+            self._lingers = True
         elif self.stage not in (Stage.LEAVING, Stage.STOPPED):
-            self.end(now, "stopped")
+            self.end(now, reason, told=not self.succeeded)
 
     def end(self, now: float, reason: str, told: bool = True) -> None:
         """Closes for good; with `told` the stream hears that the connection is down."""
@@ -238,7 +243,7 @@ class Line:
                 self.drop(now, "connect timeout")
                 return
             case Stage.LEAVING if self._deadline <= now or self._left():
-                self.end(now, "stopped")
+                self._depart(now)
                 return
         if self.up:
             self._watch(now)
@@ -328,7 +333,7 @@ class Line:
         known = self.subscriptions.answer(now, value) or self._is_plain(value)
         self._pump(now)
         if self.stage is Stage.LEAVING and self._left():
-            self.end(now, "stopped")
+            self._depart(now)
         return known
 
     def _is_plain(self, value: Json) -> bool:
@@ -377,11 +382,19 @@ class Line:
         self.retiring = self.paused = False
         self._outbox.clear()
         self._numbers.forget()
+        self._lingers = False
         self.subscriptions.reset(now, self.shard.channels)
         self._shared.desk.returned(now, self._requests.reset())
 
     def _left(self) -> bool:
-        return not len(self._outbox) and self.subscriptions.answered
+        return not self._lingers and not len(self._outbox) and self.subscriptions.answered
+
+    def _leave(self, until: float, reason: str) -> None:
+        self.stage, self._deadline, self._farewell = Stage.LEAVING, until, reason
+        self._next_stale = _NEVER
+
+    def _depart(self, now: float) -> None:
+        self.end(now, self._farewell, told=not self.succeeded)
 
     def _retire_at(self) -> float:
         """When a successor is due: in time before the connection's age, or its token's, ends."""

@@ -86,6 +86,13 @@ class Desk:
         self.now = end
         self.take(self.session.tick(self.now))
 
+    def drain(self, connection: int) -> None:
+        """Lets a connection that has an heir, and was told to leave, come to its end."""
+        for _ in range(120):
+            if any(close.connection == connection for close in self.of(Close)):
+                return
+            self.wait(0.1)
+
     def take(self, actions: list[Action]) -> None:
         self.actions += actions
 

@@ -55,6 +55,7 @@ def test_another_set_is_another_connection_without_a_gap() -> None:
     desk.seen(B, connection=old)
     assert not desk.of(Close)
     desk.seen(B, C, connection=heir.connection)
+    desk.drain(old)
     assert desk.of(Close) == [Close(old, "rotated")]
     assert not desk.reports("connection_lost")
 

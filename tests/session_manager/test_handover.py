@@ -110,6 +110,7 @@ def test_a_channel_only_the_old_one_has_data_of_is_waited_for() -> None:
         desk.wait(0.1)
     assert not desk.of(Close)
     desk.seen(TRADE, connection=1)
+    desk.drain(0)
     assert desk.of(Close) == [Close(0, "rotated")]
 
 
@@ -120,6 +121,7 @@ def test_a_channel_both_are_silent_on_does_not_hold_the_handover() -> None:
     desk.seen(TRADE, connection=1)
     assert not desk.of(Close)
     desk.wait(1.1)
+    desk.drain(0)
     assert desk.of(Close) == [Close(0, "rotated")]
 
 
@@ -139,6 +141,7 @@ def test_an_heir_that_fails_is_made_again_while_the_old_one_lives() -> None:
     assert len(desk.of(Connect)) == 3
     desk.connect(2)
     desk.seen(TRADE, connection=2)
+    desk.drain(0)
     assert desk.of(Close) == [Close(0, "rotated")]
 
 
@@ -163,10 +166,25 @@ def test_a_notice_that_every_connection_gets_does_not_rotate_in_a_circle() -> No
         desk.frame(notice, connection=heir - 1)
         if heir > 1:
             assert len(desk.of(Connect)) == heir
-            for _ in range(32):
+            began = desk.now
+            while len(desk.of(Connect)) == heir:
                 desk.seen(TRADE, connection=heir - 1)
                 desk.wait(1.0)
+            assert desk.now - began > 15.0
         assert len(desk.of(Connect)) == heir + 1
         desk.connect(heir)
         desk.seen(TRADE, connection=heir)
+        desk.drain(heir - 1)
     assert [close.connection for close in desk.of(Close)] == [0, 1, 2]
+
+
+def test_the_old_one_is_left_in_order() -> None:
+    """Unsubscribed when the heir carries all; closed when it has answered: what it had to say before came before that."""
+    desk = _rotating([TRADE])
+    desk.seen(TRADE, connection=1)
+    assert desk.commands()[-1].operation.value == "unsubscribe"
+    desk.wait(3.0)
+    desk.seen(TRADE, connection=0)
+    assert not desk.of(Close)
+    desk.frame('{"result":null,"id":2}', connection=0)
+    assert desk.of(Close) == [Close(0, "rotated")]

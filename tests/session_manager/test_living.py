@@ -283,6 +283,7 @@ def test_a_connection_is_replaced_before_its_age_ends() -> None:
     desk.wait(0.1)
     assert not desk.of(Close)
     desk.seen(TRADE, connection=1)
+    desk.drain(0)
     assert desk.of(Close) == [Close(0, "rotated")]
     assert len(desk.session.lines) == 1
     # Nothing was lost with it: the stream hears of no connection that went down.
@@ -301,6 +302,7 @@ def test_rotation_keeps_the_successors_snapshot() -> None:
     desk.connect(1)
     desk.frame('{"result":null,"id":1}', connection=1)
     desk.seen(DEPTH, connection=1)
+    desk.drain(0)
     assert desk.of(Close) == [Close(0, "rotated")]
     assert len(desk.of(Fetch)) == 2
     desk.answer(desk.of(Fetch)[1].key, b"[2]")

@@ -154,6 +154,7 @@ def test_a_token_is_replaced_before_it_ends() -> None:
         desk.seen(MATCH, connection=old)
         assert Close(old, "rotated") not in desk.of(Close)
         desk.seen(MATCH, connection=heir)
+        desk.drain(old)
         assert Close(old, "rotated") in desk.of(Close)
         assert [line.connection for line in desk.session.lines] == [heir]
         old = heir

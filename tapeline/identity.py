@@ -8,6 +8,7 @@ venue's order, so equal messages are paired in that order, and a pair further ap
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import tapeline_kernel
 
 from tapeline.errors import RefusedError
 from tapeline.schemas import Schema
+from tapeline.spec.decoding import Hook
 from tapeline.spec.meaning import Meaning
 from tapeline.spec.routing import Routing
 
@@ -49,8 +51,10 @@ def of_payloads(routing: Routing, meaning: Meaning) -> Callable[[bytes], bytes]:
     """What gives the identity of a venue's raw payloads.
 
     A connection's own are the keys that its acks tell (routes `{@path}`) and its counters; they are left out where they stand
-    in the payload's outermost array or object.
+    in the payload's outermost array or object. Of a FIX message they are what the session adds: header and trailer but for the type.
     """
+    if isinstance(routing.decoder, Hook) and routing.decoder.name == "fix_md":
+        return _of_fix
     paths = {route.channel[2:-1] for route in routing.routes if route.channel.startswith("{@")}
     paths |= {counter.path for mapping in meaning.mappings for counter in mapping.counters}
     if not paths:
@@ -70,9 +74,15 @@ def of_payloads(routing: Routing, meaning: Meaning) -> Callable[[bytes], bytes]:
     return identity
 
 
+def _of_fix(payload: bytes) -> bytes:
+    return _FIX_SESSION.sub(b"", payload)
+
+
 def _own(place: int, entry: msgspec.Raw, places: frozenset[int]) -> bool:
     return place in places and bytes(entry).isdigit()
 
 
+_FIX_SESSION = re.compile(rb"(?<![^\x01])(?:8|9|10|34|43|49|52|56|122)=[^\x01]*\x01")
+"""BeginString, BodyLength, CheckSum, numbers, names and times of the session."""
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])

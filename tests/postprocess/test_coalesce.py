@@ -93,3 +93,18 @@ def test_what_is_a_connections_own_does_not_tell_messages_apart() -> None:
     two = stream(['[23,"te",[401597395,1574694478808,0.005,7245.3],41]', "[23,[1,2,3],42]", "[23,[1,2,4],43]"], late=5)
     assert [item.both for item in coalesce(one, two, identity)] == [True, True, False, False]
     assert not any(item.both for item in coalesce(one, two))
+
+
+def test_the_header_of_a_fix_session_does_not_tell_messages_apart() -> None:
+    """Numbers, names, times and the checksum are the session's; the type and the body are the message."""
+    venue = load("binance_fix")
+    identity = of_payloads(venue.session.routing, venue.meaning)
+
+    def message(number: int, name: str, price: str) -> str:
+        head = f"8=FIX.4.4|9=99|35=X|34={number}|49=SPOT|52=20260101-00:00:00.{number:06d}|56={name}"
+        return f"{head}|262=A-trade|268=1|279=0|270={price}|10={number % 256:03d}|".replace("|", "\x01")
+
+    one = stream([message(5, "Taaa", "1.5"), message(6, "Taaa", "1.6")])
+    two = stream([message(9, "Tbbb", "1.5"), message(10, "Tbbb", "1.7")], late=5)
+    assert [item.both for item in coalesce(one, two, identity)] == [True, False, False]
+    assert identity(message(5, "Taaa", "1.5").encode()) == b"35=X\x01262=A-trade\x01268=1\x01279=0\x01270=1.5\x01"

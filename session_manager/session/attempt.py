@@ -10,6 +10,7 @@ import msgspec
 
 from session_manager.session.actions import Action, Connect, Sign
 from session_manager.session.desk import Desk
+from session_manager.session.pulse import number
 from tapeline.schemas import Schema
 from tapeline.spec.session import Endpoint, Prepare, Request, Session
 from tapeline.spec.subscribe import Channel, joined
@@ -64,6 +65,13 @@ class Attempt:
     def cancel(self) -> None:
         """Nothing is to come of it any more."""
         self._desk.drop(self._place)
+
+    def retires(self, opened: float) -> float:
+        """When a successor is due: in time before the age of the connection opened then, or of its token, ends."""
+        life, prepare = self._session.lifetime, self._endpoint.prepare
+        told = number(self.variables.get(prepare.lifetime, "")) if prepare is not None else 0.0
+        ends = [(opened, life.max_age), (self.prepared, told)]
+        return min((since + max(age - life.overlap, age / 2) for since, age in ends if age), default=float("inf"))
 
     @property
     def _place(self) -> str:

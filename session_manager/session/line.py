@@ -12,7 +12,7 @@ from session_manager.session.attempt import Attempt
 from session_manager.session.entrance import Entrance
 from session_manager.session.outbox import Letter, Outbox
 from session_manager.session.plan import Shard
-from session_manager.session.pulse import Pulse, number
+from session_manager.session.pulse import Pulse
 from session_manager.session.rules import heed
 from session_manager.session.shared import Numbers, Shared, Stage
 from session_manager.session.subscriptions import Subscriptions
@@ -397,12 +397,7 @@ class Line:
         self.end(now, self._farewell, told=not self.succeeded)
 
     def _retire_at(self) -> float:
-        """When a successor is due: in time before the connection's age, or its token's, ends."""
-        life = self._session.lifetime
-        prepare = self.shard.endpoint.prepare
-        told = number(self._attempt.variables.get(prepare.lifetime, "")) if prepare is not None else 0.0
-        ends = [(self.opened, life.max_age), (self._attempt.prepared, told)]
-        return min([self._warned, *(since + max(age - life.overlap, age / 2) for since, age in ends if age)])
+        return min(self._warned, self._attempt.retires(self.opened))
 
     def _spelled(self, message: str) -> str:
         own = {"id": str(self._numbers.next())} if "id" in names(message) else {}

@@ -177,12 +177,14 @@ def test_coinbase_levels_and_ticker_are_those_of_the_orders() -> None:
     assert tickers > 100
 
 
-@pytest.mark.parametrize("venue", ["binance_spot", "binance_usdm", "kraken", "coinbase", "deribit"])
+@pytest.mark.parametrize("venue", ["binance_spot", "binance_usdm", "bybit", "kraken", "coinbase", "deribit", "okx"])
 async def test_late_subscriber_gets_a_book_that_fits_what_follows(venue: str) -> None:
     """A second client that comes in the middle of a turn has a book from its first message on."""
     books = {
         "binance_spot": "btcusdt@depth@100ms",
         "binance_usdm": "btcusdt@depth@100ms",
+        "bybit": "orderbook.200.ETHUSDT",
+        "okx": "books.ETH-USDT",
         "kraken": "book.BTC/USD",
         "coinbase": "level2.SOL-USD",
         "deribit": "book.BTC-PERPETUAL.100ms",
@@ -207,6 +209,12 @@ def _check_late(venue: str, messages: list[Any]) -> None:
         for message in messages[1:]:
             deribit.take(message["params"])
         assert deribit.changes > 250
+    elif venue == "bybit":
+        ids = [int(message["data"]["u"]) for message in messages if "topic" in message]
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+    elif venue == "okx":
+        books = [message["data"][0] for message in messages if "action" in message]
+        assert [int(one["prevSeqId"]) for one in books] == [-1, *(int(one["seqId"]) for one in books[:-1])]
     elif venue == "coinbase":
         assert messages[1]["type"] == "snapshot"
         assert all(message["type"] == "l2update" for message in messages[2:])

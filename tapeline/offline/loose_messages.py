@@ -15,6 +15,8 @@ from tapeline.spec.meaning import Mapping
 from tapeline.venues import Venue
 
 _BAD = ("rejected", "unknown")
+_NOTHING = "nothing to tell"
+"""The kernel's word for a payload that fits a message and holds none of its values: here, hardly that message."""
 _DAY_NS = 86_400_000_000_000
 _UNDATED = 1_700_000_000_000_000_000
 
@@ -107,7 +109,7 @@ class LooseMessages:
         rejected = [reason for reason, number in counters.get("rejected", {}).items() if number]
         if rejected:
             return Outcome("rejected", rejected[0])
-        excluded = [reason for reason, number in counters.get("excluded", {}).items() if number]
+        excluded = [reason for reason, number in counters.get("excluded", {}).items() if number and reason != _NOTHING]
         if excluded:
             return Outcome("excluded", excluded[0])
         if output.records:

@@ -89,6 +89,8 @@ pub struct Outs {
     data: Vec<u8>,
     sidecar: Vec<u8>,
     records: usize,
+    /// Records made so far, also those not published.
+    pub made: u64,
     /// Records made so far, by schema.
     pub counts: [u64; 8],
 }
@@ -114,6 +116,7 @@ impl Outs {
             data: Vec::new(),
             sidecar: Vec::new(),
             records: 0,
+            made: 0,
             counts: [0; 8],
         }
     }
@@ -147,6 +150,7 @@ impl Outs {
     #[inline]
     pub fn record(&mut self, out: usize, exact: &Exact, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(channel) = self.all.get_mut(out) else { return };
+        self.made += 1;
         if self.muted {
             self.muted_bytes.clear();
             write(&mut self.muted_bytes);

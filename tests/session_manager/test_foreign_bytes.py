@@ -14,7 +14,7 @@ from session_manager.session.plan import for_symbols
 from tapeline.ingest.v1 import ingest_pb2
 from tapeline.spec.subscribe import command
 from tapeline.spec.template import decode, read, render
-from tests.session_manager.desk import Desk
+from tests.session_manager.desk import Connect, Desk, Sign
 
 _WORDS = st.sampled_from(
     ["id", "req_id", "result", "error", "code", "msg", "method", "success", "channel", "channels", "type", "stream",
@@ -37,7 +37,11 @@ _FRAMES = st.one_of(st.binary(max_size=60), _VALUES.map(lambda value: json.dumps
 def test_no_frame_stops_the_session(venue: str, frames: list[bytes]) -> None:
     """Damage, nonsense and near-misses: the session answers each and can still be stopped."""
     desk = Desk(venue, for_symbols(Desk(venue, []).spec, []))
-    desk.open()
+    desk.start()
+    for sign in desk.of(Sign):
+        desk.take(desk.session.signed(desk.now, sign.connection, {}))
+    for connect in desk.of(Connect):
+        desk.connect(connect.connection)
     for frame in frames:
         known, actions = desk.session.frame(desk.now, 0, frame)
         assert isinstance(known, bool)

@@ -337,3 +337,36 @@ def test_failover_fills_in_what_primary_passed_over() -> None:
     bench.feed(PRIMARY, bench.trade(PRIMARY, 1))
     bench.feed(PRIMARY, bench.trade(PRIMARY, 3))
     assert bench.deltas == [1, 2, 3]
+
+
+def test_a_side_that_is_behind_is_waited_for_longer_than_one_that_is_gone() -> None:
+    """REPLICA lags, which its other channels show: its copy still comes in time, and the book is never in doubt."""
+    bench = started()
+    trades = bench.merger.lane(TRADES)
+    bench.feed(PRIMARY, bench.delta(PRIMARY, 109, F_MAYBE_BAD_BOOK))
+    for ident in range(1, 9):
+        bench.merger.feed(2 * trades + REPLICA, bench.trade(REPLICA, ident), bench.now)
+        bench.merger.take()
+        bench.later(200)
+    assert bench.deltas == []
+    for ident in (103, 106, 109):
+        bench.feed(REPLICA, bench.delta(REPLICA, ident))
+    assert (bench.deltas, bench.doubtful) == ([103, 106, 109], [])
+    bench.feed(PRIMARY, bench.delta(PRIMARY, 115, F_MAYBE_BAD_BOOK))
+    for ident in range(9, 21):
+        bench.merger.feed(2 * trades + REPLICA, bench.trade(REPLICA, ident), bench.now)
+        bench.merger.take()
+        bench.later(200)
+    assert (bench.deltas[-1], bench.doubtful) == (115, [115])
+
+
+def test_a_book_that_is_only_told_whole_is_passed_on_each_time() -> None:
+    """Sampled books: each side's samples come once each, the newest last; a second side's first is not needed."""
+    bench = Bench()
+
+    def sample(side: int, event: int) -> bytes:
+        return changed(record(bench.stamp(side), action="R", flags=F_SNAPSHOT | F_LAST), event, price=5)
+
+    for side, event in [(PRIMARY, 1), (REPLICA, 1), (PRIMARY, 2), (REPLICA, 2), (REPLICA, 3), (PRIMARY, 3)]:
+        bench.feed(side, sample(side, event))
+    assert [int(row["ts_event"]) for row in bench.rows] == [1, 2, 3]

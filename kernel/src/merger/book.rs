@@ -30,6 +30,8 @@ pub struct Desk<'a> {
     pub counts: &'a mut Counts,
     /// Sides whose sessions say that they are down.
     pub down: [bool; 2],
+    /// When each side's feed was last heard.
+    pub heard: [u64; 2],
 }
 
 /// What is known of one venue message.
@@ -64,6 +66,8 @@ struct Side {
     position: Option<u32>,
     event: u64,
     heard: u64,
+    /// How many snapshots it has sent.
+    snapshots: u32,
     held: VecDeque<Held>,
     bytes: usize,
 }
@@ -103,6 +107,9 @@ pub struct Book {
     /// `ts_recv` of what was handed out last.
     stamp: u64,
 }
+
+/// How many times as long a side that is behind is waited for.
+const BEHIND: u64 = 8;
 
 /// How far `id` is behind `from`; ids are the low 32 bits of longer ones.
 fn after(id: u32, from: u32) -> i32 {
@@ -185,6 +192,7 @@ impl Book {
             side.position = Some(sequence);
         }
         (side.joined, side.doubtful, side.heard) = (true, flagged, desk.now);
+        side.snapshots = side.snapshots.saturating_add(u32::from(snapshot));
         side.event = side.event.max(event);
         if let Some(prefer) = desk.rules.prefer {
             let well =
@@ -280,7 +288,9 @@ impl Book {
 
     fn by_content(&self, desk: &Desk<'_>, side: usize, meta: &Meta) -> Verdict {
         if meta.snapshot {
-            let newer = !self.deltas && meta.event >= self.base && !meta.done;
+            // A book that is only ever told whole, again and again.
+            let sampled = !self.deltas && self.sides[side].snapshots > 1;
+            let newer = sampled && meta.event >= self.base && !meta.done;
             return if (self.doubtful && !meta.flagged) || newer { Verdict::Deliver } else { Verdict::Drop };
         }
         if meta.done {
@@ -372,7 +382,10 @@ impl Book {
         } else if self.turn.stands_by(desk.rules, side) && !meta.flagged {
             desk.now >= meta.at.saturating_add(desk.rules.patience)
         } else {
-            desk.now >= meta.at.max(other.heard).saturating_add(wait)
+            // A side that is heard elsewhere is behind rather than gone, and is given longer.
+            let gone = desk.now >= desk.heard[1 - side].saturating_add(wait);
+            let patient = desk.now < meta.at.saturating_add(wait.saturating_mul(BEHIND));
+            desk.now >= meta.at.max(other.heard).saturating_add(wait) && (gone || !patient)
         };
         late.then_some((side, Verdict::Wait))
     }

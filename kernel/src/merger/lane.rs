@@ -363,5 +363,6 @@ fn desk<'a>(
         out: context.out,
         counts: context.counts,
         down: context.down,
+        heard: context.heard,
     }
 }

@@ -370,3 +370,19 @@ def test_a_book_that_is_only_told_whole_is_passed_on_each_time() -> None:
     for side, event in [(PRIMARY, 1), (REPLICA, 1), (PRIMARY, 2), (REPLICA, 2), (REPLICA, 3), (PRIMARY, 3)]:
         bench.feed(side, sample(side, event))
     assert [int(row["ts_event"]) for row in bench.rows] == [1, 2, 3]
+
+
+def test_a_doubt_of_one_side_alone_is_none_of_the_merged_stream() -> None:
+    """STATUS: told when both are in doubt, and again when either is right."""
+    merger = new_merger(Mode.MERGE, MergeOptions())
+    lane = merger.lane("MARKET_DATA.MERGED.STATUS.X.a")
+    trades = merger.lane(TRADES)
+    merger.feed(2 * trades + REPLICA, Bench(name=TRADES).trade(REPLICA, 1), 1)
+    merger.take()
+    told = []
+    for time, (side, quoting) in enumerate([(PRIMARY, b"N"), (REPLICA, b"N"), (PRIMARY, b"Y"), (REPLICA, b"Y")], 10):
+        row = np.frombuffer(record(time, schema=Schema.STATUS), LAYOUTS[Schema.STATUS].dtype).copy()
+        row["is_quoting"] = quoting
+        merger.feed(2 * lane + side, row.tobytes(), time)
+        told.append([bytes(np.frombuffer(data, row.dtype)["is_quoting"][0]) for _, _, data, _, _ in merger.take()])
+    assert told == [[], [b"N"], [b"Y"], []]

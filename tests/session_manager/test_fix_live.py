@@ -29,7 +29,6 @@ from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
 from tapeline.offline.final_book import FinalBook
 from tapeline.spec.encode import encode
 from tapeline.spec.session import Session
-from tapeline.telemetry import TELEMETRY
 from tests.session_manager.fake_venue import until
 
 BOOK, TOP, TRADE = "BTCUSDT-book", "BTCUSDT-top", "BTCUSDT-trade"
@@ -288,18 +287,28 @@ async def test_a_channel_resubscribed_begins_with_a_fresh_snapshot() -> None:
 
 
 async def test_stopping_logs_out() -> None:
-    """The SenderCompID is not left locked."""
-    async with running((TRADE,)) as bench:
+    """The SenderCompID is left free, not locked as after a connection that just ends."""
+    venue = BinanceFix(VENUE._listings)
+    async with running((TRADE,), venue=venue) as bench:
         await until(lambda: bench.count(TRADE) > 5)
+        assert len(venue._seats.taken) == 1
         await bench.provider.stop()
         await until(lambda: not bench.emulator.venues["binance_fix"].connections)
-        seats = VENUE._seats
-        assert not seats.taken
+    assert not venue._seats.taken
+    assert not venue._seats.locked
 
 
-async def test_a_wrong_signature_is_no_session() -> None:
+async def test_a_wrong_signature_is_no_session(capfd: pytest.CaptureFixture[str]) -> None:
     """The venue's reject is the reason of the failed attempt."""
-    before = TELEMETRY.value("connection_lost")
+    with patch("session_manager.signers.ed25519.signature_of", lambda *_: "AAAA"):
+        async with running((TRADE,)) as bench:
+            await until(lambda: bench.provider.session.reconnects >= 1)
+            assert not bench.provider.session.lines[0].up
+    assert "logon refused: Signature verification failed." in capfd.readouterr().err
+
+
+async def test_without_secrets_nothing_is_tried(capfd: pytest.CaptureFixture[str]) -> None:
+    """The signer's reason is told, and the venue hears nothing."""
 
     def refused(*_: object) -> dict[str, str]:
         raise VenueError("no such key")
@@ -307,5 +316,5 @@ async def test_a_wrong_signature_is_no_session() -> None:
     with patch("session_manager.provider.sign", refused):
         async with running((TRADE,)) as bench:
             await until(lambda: bench.provider.session.reconnects >= 1)
-            assert not bench.provider.session.lines[0].up
-    assert TELEMETRY.value("connection_lost") > before
+            assert not bench.emulator.venues["binance_fix"].connections
+    assert "no such key" in capfd.readouterr().err

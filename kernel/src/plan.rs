@@ -112,6 +112,7 @@ pub struct Ids {
 #[allow(missing_docs)]
 pub enum Make {
     Trade(Box<Trade>),
+    Block(Box<Block>),
     Quote(Box<Quote>),
     Levels(Box<Levels>),
     Order(Box<Order>),
@@ -134,7 +135,26 @@ pub struct Trade {
     pub link: LinkRule,
     pub exclude: Vec<(String, Condition)>,
     pub page: bool,
+    pub block: Option<InBlock>,
     pub schema: Schema,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct InBlock {
+    pub number: Place,
+    pub hash: Place,
+    pub index: Place,
+    pub removed: Vec<Condition>,
+}
+
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Block {
+    pub number: Place,
+    pub hash: Place,
+    pub parent: Place,
+    pub time: When,
 }
 
 #[derive(Clone, Debug)]

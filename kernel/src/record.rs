@@ -148,11 +148,20 @@ pub fn mbo(out: &mut Vec<u8>, stamp: &Stamp, entry: &Entry) {
 
 /// One trade; `side` is the aggressor's.
 pub fn trade(out: &mut Vec<u8>, stamp: &Stamp, price: i64, size: u32, side: u8, flags: u8) {
+    trade_action(out, stamp, b'T', price, size, side, flags);
+}
+
+/// A trade that is taken back: as it was, but that the action is `C`.
+pub fn trade_taken_back(out: &mut Vec<u8>, stamp: &Stamp, price: i64, size: u32, side: u8, flags: u8) {
+    trade_action(out, stamp, b'C', price, size, side, flags);
+}
+
+fn trade_action(out: &mut Vec<u8>, stamp: &Stamp, action: u8, price: i64, size: u32, side: u8, flags: u8) {
     let record = TradeMsg {
         hd: stamp.header::<TradeMsg>(rtype::MBP_0),
         price,
         size,
-        action: b'T' as c_char,
+        action: action as c_char,
         side: side as c_char,
         flags: FlagSet::new(flags),
         depth: 0,

@@ -169,6 +169,16 @@ pub struct Word {
     pub ours: String,
 }
 
+/// That a trade stands in a block of a chain.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct InBlock {
+    pub number: String,
+    pub hash: String,
+    pub index: String,
+    pub removed: Vec<Match>,
+}
+
 /// What a message gives; see the classes of the same names in `meaning.py`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "is")]
@@ -185,7 +195,14 @@ pub enum Emit {
         link: LinkRule,
         exclude: Vec<(String, Match)>,
         page: bool,
+        block: Option<InBlock>,
         schema: String,
+    },
+    Block {
+        number: String,
+        hash: String,
+        parent: String,
+        time: Time,
     },
     Quote {
         symbol: Option<String>,

@@ -370,7 +370,7 @@ class Message:
     """One kind of message: how it is told apart, and what it gives.
 
     `channel` is a glob on the channel id, `when` are conditions on the payload; the first message that fits counts.
-    With `each` the emits are made for every entry of that array (`.` is the payload itself, an array). A message with no
+    With `each` the emits are made for every entry of that array, or value of that object (`.` is the payload itself). A message with no
     emits is excluded on purpose, and `excluded` says why.
     """
 

@@ -12,7 +12,8 @@ from tapeline.spec.decoding import Decoder
 class Match:
     """A condition on one value of a JSON payload.
 
-    `path` names object keys and array places joined by dots (`params.channel`, `data.0.symbol`, `-1`); in an entry of
+    `path` names object keys and array places joined by dots (`params.channel`, `data.0.symbol`, `-1`); `*` is the object's first
+    array or object, where its key is not known beforehand (and no other path names it); in an entry of
     `each` a path that starts with a dot is the entry's, any other the payload's. `equals` lists the accepted values as
     they stand in the text, without quotes, `like` globs (`*` and `?`) of which one must fit; without either the value
     need only be there. `absent` turns that round.

@@ -160,8 +160,9 @@ class Poll:
     """Asking for a channel again and again, where a venue does not push.
 
     Every answer is a raw payload of the channel. `cursor` is a path in an answer whose value is `${cursor}` of the next request
-    (`first` of the first). An answer with at least `full` entries at `entries` was cut off: the next is asked for at once where the
-    cursor has moved on, and from then on every `fastest`, slower again up to `every` as pages grow thin.
+    (`first` of the first; where that is empty, a part of the query that is `${cursor}` alone is left out). An answer with at least
+    `full` entries at `entries` was cut off: the next is asked for at once where the cursor has moved on, and from then on every
+    `fastest`, slower again up to `every` as pages grow thin.
     """
 
     request: str

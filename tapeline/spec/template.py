@@ -72,7 +72,9 @@ def at(value: Json, path: str) -> object:
     """What stands at a path of keys and array places joined by dots; `ABSENT` where there is nothing."""
     here: object = value
     for key in path.split(".") if path else ():
-        if isinstance(here, dict):
+        if key == "*" and isinstance(here, dict):
+            here = next((one for one in here.values() if isinstance(one, dict | list)), _ABSENT)
+        elif isinstance(here, dict):
             here = here.get(key, _ABSENT)
         elif isinstance(here, list) and key.lstrip("-").isdigit() and -len(here) <= int(key) < len(here):
             here = here[int(key)]

@@ -11,6 +11,7 @@ from tapeline.schemas import Schema
 from tapeline.spec.encode import encode
 from tapeline.spec.meaning import (
     Bar,
+    Block,
     Book,
     BookLevels,
     BookOrder,
@@ -21,6 +22,7 @@ from tapeline.spec.meaning import (
     Counter,
     Discard,
     Ids,
+    InBlock,
     Instrument,
     Join,
     LevelList,
@@ -112,6 +114,29 @@ MESSAGES = (
         channel="page.*",
         each="d",
         emits=(Trade("=B", ".2", ".1", SIGNED, Time(".0", TimeUnit.MILLIS), page=True),),
+    ),
+    Message(
+        "head",
+        channel="chain.*",
+        when=(Match("t", ("h",)),),
+        emits=(Block("n", "h", "p", Time("E", TimeUnit.SECONDS)),),
+    ),
+    Message(
+        "trades in blocks",
+        channel="chain.*",
+        each="d",
+        emits=(
+            Trade(
+                "=B",
+                ".2",
+                ".1",
+                SIGNED,
+                Time(".0", TimeUnit.MILLIS),
+                id=".3",
+                page=True,
+                block=InBlock(".3", ".4", ".5", removed=(Match(".6"),)),
+            ),
+        ),
     ),
     Message(
         "sampled book",

@@ -2,10 +2,12 @@
 //!
 //! A format of the kernel's own is a `Hook`: a module here, and its line in `HOOKS`.
 
+mod ethereum;
 mod fix_fields;
 mod fix_md;
 mod inflate;
 mod protobuf;
+mod uint;
 
 use std::fmt::Debug;
 
@@ -43,7 +45,7 @@ pub trait Hook: Debug + Send + Sync {
 type MakeHook = fn(&[(String, String)]) -> Result<Box<dyn Hook>, SpecError>;
 
 /// The kernel's hooks by name.
-const HOOKS: &[(&str, MakeHook)] = &[("fix_md", fix_md::make)];
+const HOOKS: &[(&str, MakeHook)] = &[("ethereum", ethereum::make), ("fix_md", fix_md::make)];
 
 /// `tapeline.spec.decoding.Decoder` as `tapeline.spec.encode` writes it.
 #[derive(Clone, Debug, Deserialize)]

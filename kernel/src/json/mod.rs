@@ -134,6 +134,8 @@ struct Node {
     rows: Vec<(u16, Columns)>,
     keys: Vec<Key>,
     items: Vec<(i32, u32)>,
+    /// Where the path `*` leads.
+    any: Option<u32>,
 }
 
 /// The paths a plan asks for, as a tree over keys and array places.
@@ -152,6 +154,7 @@ impl Default for Tree {
 
 impl Tree {
     /// Adds a path (`params.channel`, `data.0.symbol`, `-1`, `.` for the whole payload) and gives its slot; the same path, the same slot.
+    /// A piece `*` is an object's first array or object of a key that no path names.
     pub fn slot(&mut self, path: &str) -> u16 {
         let node = self.node(path);
         if let Some(slot) = self.nodes[node].slot {
@@ -188,6 +191,18 @@ impl Tree {
     fn node(&mut self, path: &str) -> usize {
         let mut at = 0usize;
         for piece in path.split('.').filter(|piece| !piece.is_empty()) {
+            if piece == "*" {
+                let next = match self.nodes[at].any {
+                    Some(next) => next,
+                    None => {
+                        let next = self.grow() as u32;
+                        self.nodes[at].any = Some(next);
+                        next
+                    }
+                };
+                at = next as usize;
+                continue;
+            }
             let place = piece.parse::<i32>().ok();
             let node = &self.nodes[at];
             let known = match place {
@@ -272,7 +287,7 @@ impl Found {
     }
 }
 
-/// Where the items of an array stand in it; the array is checked as a whole. Empty bytes are an empty array.
+/// Where the items of an array, or the values of an object, stand in it; it is checked as a whole. Empty bytes are an empty array.
 pub fn items(array: &[u8]) -> Result<Vec<(usize, usize)>, JsonError> {
     let mut found = Vec::new();
     if array.is_empty() {
@@ -280,19 +295,25 @@ pub fn items(array: &[u8]) -> Result<Vec<(usize, usize)>, JsonError> {
     }
     let tree = Tree::default();
     let mut scan = Scan { b: array, at: 0, tree: &tree, found: &mut Found::default(), goal: 0, missing: 0 };
-    if scan.peek()? != b'[' {
-        return scan.syntax();
-    }
+    let end = match scan.peek()? {
+        b'[' => b']',
+        b'{' => b'}',
+        _ => return scan.syntax(),
+    };
     scan.at += 1;
     scan.space();
-    if scan.peek()? == b']' {
+    if scan.peek()? == end {
         return Ok(found);
     }
     loop {
+        if end == b'}' {
+            scan.string()?;
+            scan.colon()?;
+        }
         let start = scan.at;
         scan.skip(1)?;
         found.push((start, scan.at));
-        if scan.next_or(b']')? {
+        if scan.next_or(end)? {
             return Ok(found);
         }
     }
@@ -313,6 +334,27 @@ pub fn unescape(inside: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_star_is_the_first_array_or_object_that_no_path_names() -> Result<(), JsonError> {
+        let payload = r#"{"error":[],"result":{"n":1,"last":[7],"XXBTZUSD":[[1],[2]],"other":[3]}}"#;
+        assert_eq!(
+            find(&["result.*.1.0", "result.last.0", "result.*"], payload)?,
+            ["Number 2", "Number 7", "Array [[1],[2]]"]
+        );
+        assert_eq!(find(&["result.*"], r#"{"result":{"last":"1"}}"#)?, ["Absent "]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_items_of_an_object_are_its_values() -> Result<(), JsonError> {
+        let payload = br#"{ "a" : {"b":1} , "c":[2]}"#;
+        let texts: Vec<&[u8]> = items(payload)?.into_iter().map(|(start, end)| &payload[start..end]).collect();
+        assert_eq!(texts, [&br#"{"b":1}"#[..], b"[2]"]);
+        assert_eq!(items(b"{}")?, []);
+        assert!(items(br#"{"a"}"#).is_err() && items(b"7").is_err());
+        Ok(())
+    }
 
     fn find(paths: &[&str], payload: &str) -> Result<Vec<String>, JsonError> {
         let mut tree = Tree::default();

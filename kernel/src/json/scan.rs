@@ -34,7 +34,7 @@ impl<'a> Scan<'a> {
         let here = &tree.nodes[node as usize];
         let start = self.at;
         let kind = match self.peek()? {
-            b'{' if !here.keys.is_empty() => self.object(here, depth)?,
+            b'{' if !here.keys.is_empty() || here.any.is_some() => self.object(here, depth)?,
             b'[' if !here.rows.is_empty() => self.row_list(here, depth)?,
             b'[' if !here.items.is_empty() => self.array(here, depth)?,
             _ => self.skip(depth)?,
@@ -60,9 +60,15 @@ impl<'a> Scan<'a> {
             self.at += 1;
             return Ok(Kind::Object);
         }
+        let mut any = here.any;
         loop {
             match self.key(here)? {
                 Some(node) => self.value(node, depth + 1)?,
+                None if any.is_some() && matches!(self.peek()?, b'{' | b'[') => {
+                    if let Some(node) = any.take() {
+                        self.value(node, depth + 1)?;
+                    }
+                }
                 None => {
                     self.skip(depth + 1)?;
                 }

@@ -103,8 +103,8 @@ fn hash(words: impl Iterator<Item = u64>) -> u128 {
 
 /// The identity of a venue message (records of one instrument and channel), the same on both instances.
 ///
-/// By the venue's id, where there is one: of a book message instrument and sequence, of a quote too, of a trade also price and
-/// side. Else by content, in which publisher, `ts_recv`, `ts_in_delta`, a `ts_event` that is only our own time, and flags that tell
+/// By the venue's id, where there is one: of a book message instrument and sequence, of a quote too, of a trade also price,
+/// action and side. Else by content, in which publisher, `ts_recv`, `ts_in_delta`, a `ts_event` that is only our own time, and flags that tell
 /// of our own state are left out.
 pub fn key(schema: Schema, data: &[u8]) -> u128 {
     let layout = layout(schema);
@@ -116,8 +116,9 @@ pub fn key(schema: Schema, data: &[u8]) -> u128 {
         match schema {
             Schema::Mbo | Schema::Mbp1 | Schema::Mbp10 => return hash([id, snapshot, schema as u64].into_iter()),
             Schema::Trades => {
-                let (price, side) = (word(data, 16), u64::from(data.get(29).copied().unwrap_or(0)));
-                return hash([id, price, side].into_iter());
+                // The action too: a trade and its being taken back are two messages.
+                let (price, what) = (word(data, 16), u64::from(half(data, 28) & 0xffff));
+                return hash([id, price, what].into_iter());
             }
             _ => {}
         }

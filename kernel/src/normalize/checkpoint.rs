@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::blocks::Standing;
 use super::books::{Book, Delta};
 use super::counting::Counting;
 use super::pages::{Known, SavedKnown};
@@ -26,7 +27,7 @@ const CONNECTIONS: &[u8] = b"_connections";
 
 /// What a channel's field begins with, the last byte its version. A field of the first version, which had no such mark,
 /// cannot begin so: it would be sequence 0 and a connection beyond 32 bits.
-const FORMAT: [u8; 7] = [0, 0xff, 0xff, 0xff, 0xff, 0x7f, 2];
+const FORMAT: [u8; 7] = [0, 0xff, 0xff, 0xff, 0xff, 0x7f, 3];
 
 #[derive(Serialize, Deserialize)]
 struct SavedChannel {
@@ -36,6 +37,7 @@ struct SavedChannel {
     quotes: Vec<(String, [Option<Dec>; 4])>,
     tops: Vec<(String, Sample)>,
     known: Vec<(String, SavedKnown)>,
+    standing: Vec<(String, u64, u32, Standing)>,
     books: Vec<SavedBook>,
 }
 
@@ -137,6 +139,11 @@ impl State {
             quotes: known.quotes.iter().map(|(instrument, quote)| (symbol(*instrument), *quote)).collect(),
             tops: known.tops.iter().map(|(instrument, top)| (symbol(*instrument), *top)).collect(),
             known: known.known.iter().map(|(instrument, known)| (symbol(*instrument), known.save())).collect(),
+            standing: known
+                .standing
+                .iter()
+                .map(|(epoch, connection, trade)| (symbol(trade.instrument), *epoch, *connection, *trade))
+                .collect(),
             books: known
                 .books
                 .values()
@@ -209,6 +216,11 @@ impl State {
         for (symbol, known) in saved.known {
             if let Some(instrument) = self.instruments.find(symbol.as_bytes()) {
                 self.channels[at].known.insert(instrument, Known::restore(known));
+            }
+        }
+        for (symbol, epoch, connection, trade) in saved.standing {
+            if let Some(instrument) = self.instruments.find(symbol.as_bytes()) {
+                self.channels[at].standing.push_back((epoch, connection, Standing { instrument, ..trade }));
             }
         }
         for book in saved.books {

@@ -1,6 +1,7 @@
 //! Turns batches of raw payloads into DBN: finds the message, takes its values, keeps books, writes records.
 
 mod apply;
+mod blocks;
 mod books;
 mod checkpoint;
 mod counting;
@@ -253,13 +254,15 @@ impl Normalizer {
             return Ok(());
         }
         let job = Job { message, books, channel, ts_recv: payload.ts_recv };
+        let before = (self.state.outs.made, self.state.accounted);
         match &message.each {
-            None => self.state.make(&job, &whole),
+            None => self.state.make(&job, &whole)?,
             Some(each) => {
                 let array = whole.get(plan::Place { of: plan::Of::Payload, slot: each.slot });
                 let mut items = json::items(array).map_err(broken)?;
                 if let Some(key) = &message.page {
                     self.state.pages.clear();
+                    self.state.paged_blocks.clear();
                     if pages::newest_first(each, key, array, &items, &mut self.entry_found) {
                         items.reverse();
                     }
@@ -274,10 +277,16 @@ impl Normalizer {
                 }
                 if message.page.is_some() {
                     self.state.end_page(channel);
+                    self.state.end_block_page(channel, payload.ts_recv);
                 }
-                Ok(())
             }
         }
+        // A book counts by itself what it keeps or drops; of all else a payload that gives nothing is accounted for here.
+        let books = |make: &Make| matches!(make, Make::Levels(_) | Make::Order(_));
+        if before == (self.state.outs.made, self.state.accounted) && !message.makes.iter().any(books) {
+            self.state.exclude("nothing to tell");
+        }
+        Ok(())
     }
 }
 
@@ -306,6 +315,7 @@ impl State {
         for make in &job.message.makes {
             match make {
                 Make::Trade(make) => self.trade(job, make, source)?,
+                Make::Block(make) => self.block(job, make, source)?,
                 Make::Quote(make) => self.quote(job, make, source)?,
                 Make::Levels(make) => self.levels(job, make, source)?,
                 Make::Order(make) => self.order(job, make, source)?,

@@ -1,5 +1,6 @@
 //! Messages that need no book: trades, quotes, depth snapshots, statistics, candles.
 
+use super::blocks;
 use super::out::Exact;
 use super::pages::Identity;
 use super::sampled::{content as levels_content, mixed, SEED};
@@ -29,8 +30,16 @@ impl State {
         let price = values::number(source, make.price)?;
         let size = values::unsigned(values::number(source, make.size)?, &make.side)?;
         let side = values::side(source, &make.side)?;
-        let ts_event = values::time_of(source, &make.time)?;
+        let mut ts_event = values::time_of(source, &make.time)?;
         let ts_sent = make.sent.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
+        let place = make.block.as_ref().map(|block| blocks::place(source, block)).transpose()?;
+        if let Some((place, removed)) = place {
+            if removed || self.stands(job.channel, &place, make.page) {
+                self.known_trade(job, &place, removed);
+                return Ok(());
+            }
+            ts_event = ts_event.or_else(|| self.block_time(&place));
+        }
         let id = make.id.map(|place| values::id(source, place)).transpose()?;
         let instrument = self.instrument_of(job.channel, source, make.symbol)?;
         let (px, px_flag) = self.price(instrument, price)?;
@@ -46,7 +55,7 @@ impl State {
                 }
                 new
             }
-            _ if make.page => {
+            _ if make.page && place.is_none() => {
                 let time = ts_event.ok_or(Reject("bad_time"))?;
                 self.paged(job.channel, instrument, &Identity { time, price, size, side })
             }
@@ -64,6 +73,13 @@ impl State {
         let flags = px_flag | size_flag;
         self.outs.record(out, &exact, |bytes| record::trade(bytes, &stamp, px, lots, side, flags));
         self.outs.keep(out, stamp.instrument_id, 0);
+        if let Some((place, _)) = place {
+            let ts_event = stamp.ts_event;
+            self.stand(
+                job.channel,
+                blocks::Standing { place, instrument, id, ts_event, px, lots, side, flags, price, size },
+            );
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
 
+use super::blocks::{Heads, Place as BlockPlace, Standing};
 use super::books::Book;
 use super::counting::Counting;
 use super::definitions;
@@ -104,6 +105,8 @@ pub struct Channel {
     pub tops: HashMap<usize, Sample>,
     /// Trades without an id that may come again, by instrument.
     pub known: HashMap<usize, KnownTrades>,
+    /// Trades that stand in blocks of a chain, oldest first, each with the epoch and connection it came by.
+    pub standing: VecDeque<(u64, u32, Standing)>,
     /// Sequence of the last payload taken.
     pub sequence: u64,
     /// Whether it has changed since the last checkpoint.
@@ -132,6 +135,8 @@ pub struct State {
     pub(super) books: Vec<Book>,
     pub(super) outs: Outs,
     pub(super) events: Vec<Event>,
+    /// Exclusions and rejects so far.
+    pub(super) accounted: u64,
     pub(super) epoch: u64,
     pub(super) last: u64,
     /// Position up to which records have been published before a restart.
@@ -142,6 +147,10 @@ pub struct State {
     pub(super) counters_dirty: bool,
     /// Of the payload at work, by instrument.
     pub(super) pages: Vec<Page>,
+    /// Of the page at work: where its trades stand.
+    pub(super) paged_blocks: Vec<BlockPlace>,
+    /// The chain's newest blocks.
+    pub(super) heads: Heads,
     rejected: Totals,
     excluded: Totals,
     pub(super) links: [u64; 2],
@@ -185,6 +194,7 @@ impl State {
             books: Vec::new(),
             outs: Outs::new(sink, provider, instance),
             events: Vec::new(),
+            accounted: 0,
             epoch: 0,
             last: 0,
             published: (0, 0),
@@ -192,6 +202,8 @@ impl State {
             counters: HashMap::new(),
             counters_dirty: false,
             pages: Vec::new(),
+            paged_blocks: Vec::new(),
+            heads: Heads::default(),
             rejected: Totals::new(),
             excluded: Totals::new(),
             links: [0; 2],
@@ -221,6 +233,7 @@ impl State {
             quotes: HashMap::new(),
             tops: HashMap::new(),
             known: HashMap::new(),
+            standing: VecDeque::new(),
             sequence: 0,
             dirty: false,
             outs: [None; 8],
@@ -303,6 +316,7 @@ impl State {
 
     /// Counts a payload that fits no rule.
     pub fn reject(&mut self, channel: usize, reject: Reject, payload: &[u8]) {
+        self.accounted += 1;
         *self.rejected.entry(reject.0.into()).or_default() += 1;
         self.event(EventKind::Reject, Some(channel), None, reject.0, 0, 0);
         if let Some(event) = self.events.last_mut() {
@@ -312,6 +326,7 @@ impl State {
 
     /// Counts something left out on purpose.
     pub fn exclude(&mut self, reason: &str) {
+        self.accounted += 1;
         match self.excluded.get_mut(reason) {
             Some(count) => *count += 1,
             None => {

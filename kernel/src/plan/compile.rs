@@ -1,8 +1,8 @@
 //! Compiles a venue's meaning: paths become slots of one tree a channel.
 
 use super::{
-    Bar, Condition, Each, Ids, Instrument, Levels, Make, Message, Of, Order, PageKey, Pick, Place, Program, Quote,
-    Rows, Sides, SpecError, Statistics, Top, Trade, When,
+    Bar, Block, Condition, Each, Ids, InBlock, Instrument, Levels, Make, Message, Of, Order, PageKey, Pick, Place,
+    Program, Quote, Rows, Sides, SpecError, Statistics, Top, Trade, When,
 };
 use crate::glob;
 use crate::json::{Columns, Tree};
@@ -128,7 +128,7 @@ impl Compiler<'_> {
 
     fn make(&mut self, emit: &Emit) -> Result<Make, SpecError> {
         Ok(match emit {
-            Emit::Trade { symbol, price, size, side, time, id, sent, link, exclude, page, schema } => {
+            Emit::Trade { symbol, price, size, side, time, id, sent, link, exclude, page, block, schema } => {
                 if *page && self.entries.is_none() {
                     return Err(SpecError("trade: page: needs the message's each".into()));
                 }
@@ -143,9 +143,21 @@ impl Compiler<'_> {
                     link: *link,
                     exclude: exclude.iter().map(|(why, on)| (why.clone(), self.condition(on))).collect(),
                     page: *page,
+                    block: block.as_ref().map(|block| InBlock {
+                        number: self.place(&block.number),
+                        hash: self.place(&block.hash),
+                        index: self.place(&block.index),
+                        removed: block.removed.iter().map(|on| self.condition(on)).collect(),
+                    }),
                     schema: Schema::parse(schema)?,
                 }))
             }
+            Emit::Block { number, hash, parent, time } => Make::Block(Box::new(Block {
+                number: self.place(number),
+                hash: self.place(hash),
+                parent: self.place(parent),
+                time: self.when(time),
+            })),
             Emit::Quote { symbol, bid, bid_size, ask, ask_size, time, sequence, sent, carry, schema } => {
                 Make::Quote(Box::new(Quote {
                     symbol: self.maybe(symbol),
@@ -327,10 +339,12 @@ fn compile(
         _ => None,
     };
     let page = makes.iter().find_map(|make| match make {
-        Make::Trade(trade) if trade.page => Some(match trade.id.filter(|_| trade.link != LinkRule::None) {
-            Some(id) => PageKey::Id(id),
-            None => PageKey::Time(trade.time),
-        }),
+        Make::Trade(trade) if trade.page => {
+            Some(match trade.id.filter(|_| trade.link != LinkRule::None || trade.block.is_some()) {
+                Some(id) => PageKey::Id(id),
+                None => PageKey::Time(trade.time),
+            })
+        }
         _ => None,
     });
     Ok(Message { name: message.name.clone(), when, each, makes, page, excluded: message.excluded.clone() })

@@ -165,7 +165,7 @@ class KrakenSynth:
             quotes = [event for event in symbol.events if isinstance(event, Quote)]
             last = next((event for event in reversed(quotes) if event.place < place), quotes[-1])
             text, _ = _ticker(symbol.listing, last, "snapshot") or ("", ())
-            return [text.encode()]
+            return [text.replace(Clock.ISO_MICROS.mark, _iso(now_ns)).encode()]
         if kind != "book":
             return []
         ladder, _ = symbol.published(place)
@@ -255,7 +255,8 @@ def _ticker(listing: Listing, event: Event, kind: str = "update") -> tuple[str, 
         f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{listing.symbol}","bid":{price(event.bid)},'
         f'"bid_qty":{size(event.bid_size)},"ask":{price(event.ask)},"ask_qty":{size(event.ask_size)},'
         f'"last":{price(event.last)},"volume":{size(listing.size * 900)},"vwap":{price(listing.mid)},'
-        f'"low":{price(listing.mid - 900)},"high":{price(listing.mid + 900)},"change":{price(100)},"change_pct":0.16}}]}}'
+        f'"low":{price(listing.mid - 900)},"high":{price(listing.mid + 900)},"change":{price(100)},"change_pct":0.16,'
+        f'"timestamp":"{Clock.ISO_MICROS.mark}"}}]}}'
     )
     return text, ()
 

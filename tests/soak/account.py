@@ -8,7 +8,7 @@ import json
 import sys
 import zlib
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from postprocess.coalesce import coalesce
 from postprocess.raw import Channel, DayObjects, find_day, rows
@@ -23,7 +24,7 @@ from tapeline.objectstore import ObjectStore, open_store
 from tapeline.rawfile import RawRow
 from tapeline.venues import Venue, load
 from tests.soak.comparing import Difference, compare, occurrences
-from tests.soak.ledger import Sent, Truth, key_of, read
+from tests.soak.ledger import Truth, key_of, read
 from tests.soak.replaying import Replay, received
 from tests.soak.schedule import PARTIES
 
@@ -80,11 +81,21 @@ def account(folder: Path, store_url: str, venue_name: str, windows: dict[str, li
     merged: dict[str, array[int]] = defaultdict(lambda: array("Q"))
     replay = Replay(venue)
     counts: dict[str, int] = defaultdict(int)
+    own = {channel: Counter(sent.own.tolist()) for channel, sent in truth.channels.items()}
+    own_of: dict[str, Counter[int]] = defaultdict(Counter, own)
+    begun: set[str] = set()
     streams = [_stream(channel, keys, store, stored) for channel, keys in objects.of(venue.provider)]
     for _, _, channel, schema, row, both in heapq.merge(*streams, key=lambda item: item[:2]):
         counts["payloads"] += 1
         counts["in both"] += both
-        merged[channel].append(key_of(zlib.crc32(row.payload), len(row.payload)))
+        key = key_of(zlib.crc32(row.payload), len(row.payload))
+        merged[channel].append(key)
+        if key in (others := own_of[channel]) and others[key]:
+            # A book begins with its first snapshot; what further connections began with is no part of the market.
+            others[key] -= 1
+            if channel in begun:
+                continue
+            begun.add(channel)
         replay.take(channel, schema, row)
     _coalesced(found, truth, merged, counts)
     for party in PARTIES:
@@ -138,20 +149,20 @@ def _coalesced(found: Account, truth: Truth, merged: dict[str, array[int]], coun
 
 
 def _instance(found: Account, truth: Truth, party: str, stored: Stored, gaps: list[Gap], windows: list[Window]) -> None:
-    sent = has = unexplained = unsent = lost = 0
+    sent = lost = unexplained = unsent = 0
     doubtful = [*truth.unsure.get(party, []), *windows]
     for channel, told in truth.channels.items():
         there = np.frombuffer(stored.keys[channel], np.uint64) if stored.keys.get(channel) else np.zeros(0, np.uint64)
-        kept, to = np.isin(told.keys, there), told.to[party]
-        sent += int(to.sum())
-        has += int((to & kept).sum())
-        away = to & ~kept
-        lost += int(away.sum())
-        unexplained += int((away & ~_within(told, doubtful)).sum())
-        unsent += int((kept & ~to & ~np.isin(told.keys, told.own)).sum())
+        given, times = told.keys[told.to[party]], told.times[told.to[party]]
+        one = compare(given, there)
+        sent += len(given)
+        lost += one.missing
+        unexplained += one.missing - occurrences(one.missing_keys, given[_within(times, doubtful)])
+        of_market = one.surplus_keys[np.isin(one.surplus_keys, told.keys)]
+        unsent += len(of_market) - occurrences(of_market, told.own)
     holes = _holes(stored, gaps)
     found.instances[party] = {
-        "sent": sent, "stored": has, "lost with a connection or process": lost - unexplained, "unexplained": unexplained,
+        "sent": sent, "stored": sent - lost, "lost with a connection or process": lost - unexplained, "unexplained": unexplained,
         "not sent to it": found.payloads - sent, "gap records": len(gaps), "sequences neither stored nor in a gap": holes,
         "epochs": len(stored.sequences),
     }  # fmt: skip
@@ -161,10 +172,10 @@ def _instance(found: Account, truth: Truth, party: str, stored: Stored, gaps: li
         found.problems.append(f"{party}: {holes} sequences are neither stored nor in a gap record")
 
 
-def _within(told: Sent, windows: list[Window]) -> np.ndarray:
-    inside = np.zeros(len(told.times), bool)
+def _within(times: npt.NDArray[np.int64], windows: list[Window]) -> npt.NDArray[np.bool_]:
+    inside = np.zeros(len(times), bool)
     for first, last in windows:
-        inside |= (told.times >= first) & (told.times <= last)
+        inside |= (times >= first) & (times <= last)
     return inside
 
 
@@ -197,7 +208,7 @@ def _merged(found: Account, venue: Venue, expected: dict[str, bytes], folder: Pa
                              ("before the first", one.before), ("out of order", one.inversions)):  # fmt: skip
             total[what] += number
         if one.missing or (one.surplus and schema in ("MBO", "TRADES")):
-            found.problems.append(f"MERGED {name}: {one.missing} missing, {one.surplus} too many of {len(keys) // 8}, first at {one.first_missing}")  # fmt: skip
+            found.problems.append(f"MERGED {name}: {one.missing} missing, {one.surplus} too many of {len(keys) // 8}, places {one.places}")  # fmt: skip
 
 
 def main() -> int:

@@ -42,6 +42,7 @@ class Actor:
         act = Done(step, time.time_ns())
         self.done.append(act)
         event("step", Level.INFO, step=str(step), seconds=step.seconds, count=step.count)
+        before = {venue: self._reconnects(step, venue) for venue in step.venues}
         if step.kind.at_venue:
             self._at_venues(act)
         elif step.kind is Kind.REDIS_FAILOVER:
@@ -52,14 +53,20 @@ class Actor:
             self._kill(act)
         else:
             self._pause(act)
-        act.recovery = self._recovered(str(step))
+        act.recovery = self._recovered(step, before)
         act.to_ns = time.time_ns()
         event("recovered", Level.INFO, step=str(step), seconds=round(act.recovery, 1))
         return act
 
-    def _recovered(self, what: str) -> float:
+    def _recovered(self, step: Step, before: dict[str, int]) -> float:
         start = time.monotonic()
-        since = start
+        if step.kind in (Kind.CLOSE, Kind.CLOSE_CODE, Kind.SILENCE):
+            wait(
+                lambda: all(self._reconnects(step, venue) > before[venue] for venue in step.venues),
+                _RECOVERY_SECONDS,
+                str(step),
+            )
+        since = time.monotonic()
         time.sleep(1.2)  # what rooms tell is up to half a second old
         while True:
             self.rig.check()
@@ -70,8 +77,11 @@ class Actor:
             elif now - since > _WELL_FOR:
                 return since - start
             if now - start > _RECOVERY_SECONDS:
-                raise SoakError(f"no recovery from {what}: {'; '.join(ill)}")
+                raise SoakError(f"no recovery from {step}: {'; '.join(ill)}")
             time.sleep(0.2)
+
+    def _reconnects(self, step: Step, venue: str) -> int:
+        return int(self.rig.told(f"session_manager-{step.party}", venue).get("reconnects", 0))
 
     def _at_venues(self, act: Done) -> None:
         step = act.step

@@ -20,8 +20,9 @@ class Difference:
     """How often what follows stands before what it should follow, of keys that come once."""
     before: int = 0
     """What was expected before the first that is there, where that is no fault."""
-    first_missing: int = -1
-    """The place of the first one that is missing."""
+    places: tuple[int, int] = (-1, -1)
+    """Of the first and the last one that is missing."""
+    missing_keys: Keys = field(default_factory=lambda: np.zeros(0, np.uint64))
     surplus_keys: Keys = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     def add(self, other: Difference) -> None:
@@ -52,7 +53,9 @@ def compare(expected: Keys, there: Keys, ordered: bool = False, warm: bool = Fal
     found.surplus = -int(balance[balance < 0].sum())
     found.surplus_keys = np.repeat(keys[balance < 0], -balance[balance < 0])
     if found.missing:
-        found.first_missing = int(np.argmax(np.isin(expected, keys[balance > 0])))
+        found.missing_keys = np.repeat(keys[balance > 0], balance[balance > 0])
+        places = np.flatnonzero(np.isin(expected, found.missing_keys))
+        found.places = (int(places[0]), int(places[-1]))
     if ordered:
         found.inversions = _inversions(expected, there, wanted[times_wanted == 1], had[times_had == 1])
     return found

@@ -151,7 +151,7 @@ def _tables(outcome: Outcome, kinds: Counter[str]) -> list[str]:
     lines += ["", "## Raw store, coalesced", "", "`own` is what one instance alone was sent (what a subscription begins with, what a fault has made); answers are REST's.", "",
               "| venue | sent | stored | missing | own | answers | out of order |", "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
     for one in outcome.accounts:
-        told = defaultdict(int, one["coalesced"])
+        told: dict[str, Any] = defaultdict(int, one["coalesced"])
         lines.append(f"| {one['venue']} | {told['sent']:,} | {told['stored']:,} | {told['missing']} | {told[_OWN]} | {told['answers']} | {told['out of order']} |")  # fmt: skip
     lines += ["", "## Each instance", "", "Sent to it, stored of it, lost with a connection or process, otherwise missing, not sent to it by a fault or while it was away.", "",
               "| venue | instance | sent | stored | lost | unexplained | not sent | gap records | holes beside them |", "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip

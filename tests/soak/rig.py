@@ -22,6 +22,8 @@ from tests.support.s3_server import BUCKET, RunningS3, start_s3
 
 READY_SECONDS = 60.0
 _SAMPLE_SECONDS = 2.0
+_NODE_TIMEOUT_MS = 5_000
+"""A busy machine may let a node wait for seconds; one that is taken for dead loses what is between it and the others."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -56,14 +58,14 @@ class Rig:
         self._arguments: dict[str, tuple[str, list[str]]] = {}
         self._done = threading.Event()
         self._sampler = threading.Thread(target=self._sample, name="memory", daemon=True)
-        self.store: RunningS3 = start_s3(self.folder / "s3")
+        self.store: RunningS3 = start_s3(self.folder / "s3", volumes=200)
         try:
-            self.cluster = RedisCluster(self.folder / "redis")
+            self.cluster = RedisCluster(self.folder / "redis", _NODE_TIMEOUT_MS)
         except BaseException:
             self.store.close()
             raise
         self.environment = {**os.environ, **self.store.environment()}
-        self.started_at = 0.0
+        self.began = self.started_at = 0.0
 
     @property
     def store_url(self) -> str:
@@ -95,6 +97,7 @@ class Rig:
         channels = self.folder / "channels.json"
         channels.write_text(json.dumps((emulator.ready or {})["channels"]))
         self.port = int((emulator.ready or {})["port"])
+        self.began = time.monotonic()
         for party in PARTIES:
             manager = self._start(f"session_manager-{party}", "session_manager", [
                 "--venues", self.venues, "--instance", party, "--channels", str(channels),
@@ -149,8 +152,8 @@ class Rig:
                 ill.append(f"{party} {venue}: {manager.get('connections_up')} of {connections} connections, {manager.get('channels_active')} of {channels} channels")  # fmt: skip
             last = int(manager.get("last_sequence", 0))
             normalizer = self.told(f"normalizer-{party}", venue)
-            if normalizer.get("resyncs_waiting"):
-                ill.append(f"{party} {venue}: {normalizer['resyncs_waiting']} books wait")
+            if waiting := normalizer.get("books", {}).get("waiting"):
+                ill.append(f"{party} {venue}: {waiting} books wait")
             for room in ("normalizer", "batch_processor"):
                 behind = last - _sequence(self.told(f"{room}-{party}", venue).get("position", "0:0"))
                 if behind > max(self.options.rate // len(self.options.venues), 100) * 2:

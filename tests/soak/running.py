@@ -30,13 +30,16 @@ def soak(options: Options) -> Outcome:
     load = os.getloadavg()[0]
     with Rig(options) as rig:
         rig.start()
-        wait(lambda: _settled(rig), 90.0, "all venues are up")
+        try:
+            wait(lambda: not _unsettled(rig), 60.0, "all venues are up")
+        except SoakError as error:
+            raise SoakError(f"{error}: {'; '.join(_unsettled(rig))}") from None
         begun = time.monotonic()
         actor = Actor(rig, options.seed)
         cpu = rig.cpu()
         failure = ""
         try:
-            _steps(rig, actor, options, rig.started_at + options.seconds)
+            _steps(rig, actor, options, rig.began + options.seconds)
             rig.drain()
         except SoakError as error:
             failure = str(error)
@@ -44,6 +47,7 @@ def soak(options: Options) -> Outcome:
         spent = time.monotonic() - begun
         stats = {name: child.stats for name, child in rig.rooms.items()}
         bad_ends = rig.stop()
+        (rig.folder / "stats.json").write_bytes(msgspec.json.encode(stats))
         _note_kills(rig, actor)
         event("account", Level.INFO, folder=rig.folder)
         started = time.monotonic()
@@ -54,13 +58,16 @@ def soak(options: Options) -> Outcome:
     return outcome
 
 
-def _settled(rig: Rig) -> bool:
-    """Whether every venue is up at both instances, with as many connections and channels at one as at the other."""
+def _unsettled(rig: Rig) -> list[str]:
+    """Who is not up yet: every venue wants as many connections and channels at one instance as at the other, and some."""
     rig.check()
     up = rig.up()
-    venues = rig.options.venues
-    alike = all(up["PRIMARY", venue] == up["REPLICA", venue] and all(up["PRIMARY", venue]) for venue in venues)
-    return alike and not rig.well(up)
+    uneven = [
+        f"{venue}: {up['PRIMARY', venue]} and {up['REPLICA', venue]} connections and channels"
+        for venue in rig.options.venues
+        if up["PRIMARY", venue] != up["REPLICA", venue] or not all(up["PRIMARY", venue])
+    ]
+    return uneven or rig.well(up)
 
 
 def _steps(rig: Rig, actor: Actor, options: Options, end: float) -> None:

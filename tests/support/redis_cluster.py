@@ -19,6 +19,7 @@ _SLOTS = 16_384
 _PRIMARIES = 3
 _PATIENCE = 30.0
 _NODE_TIMEOUT_MS = 1_500
+"""Short, so that tests of failovers are quick. Links between nodes are given up after half of it, with what they hold."""
 
 
 @dataclass(slots=True)
@@ -37,8 +38,9 @@ class Node:
 class RedisCluster:
     """Six nodes; the first three begin as primaries."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, node_timeout_ms: int = _NODE_TIMEOUT_MS) -> None:
         self._folder = folder
+        self._node_timeout_ms = node_timeout_ms
         self.nodes = [self._start(place) for place in range(2 * _PRIMARIES)]
         try:
             self._form()
@@ -106,7 +108,7 @@ class RedisCluster:
             [
                 server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
                 "--logfile", str(folder / "redis.log"), "--save", "", "--appendonly", "no",
-                "--cluster-enabled", "yes", "--cluster-node-timeout", str(_NODE_TIMEOUT_MS),
+                "--cluster-enabled", "yes", "--cluster-node-timeout", str(self._node_timeout_ms),
                 # Without it a killed primary is not replaced: its replica never had a whole copy.
                 "--repl-diskless-sync-delay", "0",
                 "--client-output-buffer-limit", "pubsub", "512mb", "256mb", "60",

@@ -119,7 +119,12 @@ SESSION = Session(
         ),
         ErrorRule(
             "error",
-            (Match("code", ("0",), absent=True), Match("msg"), Match("channel", absent=True)),
+            (
+                Match("code", ("0",), absent=True),
+                Match("msg"),
+                Match("msg", ("PONG",), absent=True),
+                Match("channel", absent=True),
+            ),
             Severity.REFUSE,
             Scope.OLDEST,
             reason="msg",

@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._ponged = self._loop.time()
         self._tasks: list[asyncio.Task[None]] = []
         self._own = Own()
-        self._hands = ConnectionHands(served, self.feed)
+        self._hands = ConnectionHands(served, self.feed, self._own)
         self._held: list[bytes] = []
         self._later: list[wire.Incoming] = []
         self._mute = self._paused = False

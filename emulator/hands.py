@@ -6,6 +6,7 @@ from emulator import exact
 from emulator.contents import shifted
 from emulator.feed import Feed
 from emulator.packing import Packing
+from emulator.personal import Own
 from emulator.reel import Frame
 from emulator.served import Served
 from emulator.shapes import Shapes
@@ -14,8 +15,8 @@ from emulator.shapes import Shapes
 class ConnectionHands:
     """Of one connection; `shifts` holds by how much a channel's ids are shifted from now on."""
 
-    def __init__(self, served: Served, feed: Feed) -> None:
-        self._served, self._feed = served, feed
+    def __init__(self, served: Served, feed: Feed, own: Own) -> None:
+        self._served, self._feed, self._own = served, feed, own
         self.packing: Packing = served.packing
         self.shapes: Shapes = served.shapes
         self.shifts: dict[int, int] = {}
@@ -26,7 +27,8 @@ class ConnectionHands:
 
     def opening(self, channel: int) -> list[bytes]:
         """What a subscription of the channel would begin with now, as JSON."""
-        return self._served.source.opening(self._feed, self.name(channel), self._served.clock())
+        begin = self._served.source.opening(self._feed, self.name(channel), self._served.clock())
+        return [self._own.text(payload, self._own.keys.get(channel, "")) for payload in begin]
 
     def shift(self, channel: int, by: int) -> None:
         """From the next block on all ids of the channel are higher by so much more."""

@@ -170,7 +170,7 @@ class LiveMarket:
         places = int(self._owed)
         self._owed -= places
         while places > 0:
-            places -= self._advance(places, now_ns)
+            places -= self.advance(places, now_ns)
 
     def _look(self) -> npt.NDArray[np.bool_]:
         """By item, whether it is watched; and how many messages a place brings."""
@@ -179,7 +179,8 @@ class LiveMarket:
             self._load = sum(len(script(self.synth, *item)) for item in self._watched) / self.synth.period
         return self._seen
 
-    def _advance(self, places: int, now_ns: int) -> int:
+    def advance(self, places: int, now_ns: int) -> int:
+        """Moves on by so many places at most, sends what happens there, and tells how many it were."""
         reel = self._reel or self._compile()
         turn, place = divmod(self.position, self.synth.period)
         end = min(place + places, self.synth.period)

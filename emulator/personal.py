@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from emulator.reel import COUNTER_MARK, KEY_MARK, KEY_WIDTH, Block
 
 _KEY, _COUNTER = KEY_MARK.encode(), COUNTER_MARK.encode()
-NEUTRAL_KEY, NEUTRAL_COUNTER = b"0" * KEY_WIDTH, b"0" * len(COUNTER_MARK)
+NEUTRAL_KEY, NEUTRAL_COUNTER = b"1" * KEY_WIDTH, b"1" * len(COUNTER_MARK)
 """What stands in their places where the ledger takes a payload's CRC32."""
 FIRST = 10 ** (len(COUNTER_MARK) - 1)
 

@@ -130,13 +130,14 @@ class Server:
             return HttpResponse(200, msgspec.json.encode(self._stats()))
         if len(pieces) == 3 and pieces[2] == "fault" and pieces[1] in self.venues and request.method == "POST":
             try:
-                struck = self._fault(self.venues[pieces[1]], request.body)
+                struck = self.fault(self.venues[pieces[1]], request.body)
             except UsageError as error:
                 return HttpResponse(400, msgspec.json.encode({"error": str(error)}))
             return HttpResponse(200, msgspec.json.encode(struck))
         return HttpResponse(404, b'{"error":"no such command"}')
 
-    def _fault(self, served: Served, body: bytes) -> dict[str, object]:
+    def fault(self, served: Served, body: bytes) -> dict[str, object]:
+        """Arms or does what a command says; raises UsageError."""
         target, command = parse(body)
         if target is not Target.CONNECTION:
             served.faults.arm(target, command)

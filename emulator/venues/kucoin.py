@@ -115,7 +115,7 @@ def _levels(listing: Listing, book: Ladder, side: int) -> list[list[str]]:
 def _symbol(listing: Listing) -> dict[str, object]:
     return {
         "symbol": listing.symbol, "name": listing.symbol, "baseCurrency": listing.base, "quoteCurrency": listing.quote,
-        "baseMinSize": listing.quantity(1), "baseMaxSize": "10000", "baseIncrement": listing.quantity(1),
+        "baseMinSize": listing.quantity(1), "baseMaxSize": listing.quantity(4_000_000_000), "baseIncrement": listing.quantity(1),
         "quoteIncrement": "0.000001", "priceIncrement": listing.price(1), "enableTrading": True,
     }  # fmt: skip
 

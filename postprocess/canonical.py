@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from postprocess.origins import Origin
 from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.rawfile import RawRow
 from tapeline.spec.encode import encode
+from tapeline.spec.meaning import Meaning
 from tapeline.venues import Venue
 
 BATCH_PAYLOADS = 4096
@@ -48,7 +49,8 @@ class Canonical:
     def __init__(self, venue: Venue, instance: str) -> None:
         self._venue = venue
         self._instance = instance
-        self._kernel = Normalizer(encode(venue.meaning), venue.provider, instance, "dbn")
+        meaning = _uncounted(venue.meaning) if instance == MERGED else venue.meaning
+        self._kernel = Normalizer(encode(meaning), venue.provider, instance, "dbn")
         self._columns = Columns(venue.provider, np.dtype(SIDECAR))
         self._routing = encode(venue.session.routing)
         self._router: Router | None = None
@@ -123,3 +125,8 @@ def _raw(provider: str, batch: list[Payload]) -> pa.Table:
         "seen_by": [payload.seen_by for payload in batch],
     }
     return pa.table(columns, schema=RAW_PAYLOADS.columns)
+
+
+def _uncounted(meaning: Meaning) -> Meaning:
+    """Without counters over a connection: of two connections that complete each other, neither's is whole."""
+    return replace(meaning, mappings=tuple(replace(mapping, counters=()) for mapping in meaning.mappings))

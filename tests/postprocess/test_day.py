@@ -207,3 +207,18 @@ def test_a_schema_of_a_day_opens_with_databento(tmp_path: Path, kraken: Path) ->
         found[str(opened.schema)] = len(frame)
     assert set(found) == {"mbo", "definition"}
     assert sum(found.values()) == result.records
+
+
+def test_counters_of_two_connections_are_no_holes_of_the_whole(tmp_path: Path, recordings: Path) -> None:
+    """Bitfinex counts all frames of a connection: each instance's count has holes, what they make together has none."""
+    capture = recordings / "bitfinex" / "20210405.jsonl.zst"
+    fill(tmp_path / "store", "bitfinex", capture, "PRIMARY", keep=lambda number: number % 7 != 0)
+    store = fill(
+        tmp_path / "store", "bitfinex", capture, "REPLICA", keep=lambda number: number % 5 != 0, later=2_000_000
+    )
+    run_day(date(2021, 4, 5), store, tmp_path / "lake")
+    whole = normalize_file(load("bitfinex"), capture, tmp_path / "whole.dbn.zst")
+    missing = whole.payloads // 35  # what both have lost
+    [(records_of, doubtful)] = answer(tmp_path / "lake", "SELECT count(*), sum((flags & 4) // 4) FROM mbo")
+    assert doubtful == 0
+    assert whole.records["mbo"] - 2 * missing < records_of <= whole.records["mbo"]

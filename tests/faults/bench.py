@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ Done = TypeVar("Done")
 _EPOCH = 1_795_000_000 * 10**9
 _SLICE = 60
 """Places of the market at once: a few payloads."""
+_STILL, _ON_ITS_WAY = 3, 0.004
+"""So often nothing new came, each after so many real seconds."""
 _numbers = itertools.count(1)
 
 
@@ -184,10 +187,13 @@ class Bench:
         await self.settle()
 
     async def settle(self) -> None:
-        """Until nothing moves any more."""
-        before = -1
-        while before != (now := self.provider.ring.last_sequence + len(self.events)):
+        """Until nothing moves any more, nor is on its way on a machine that is busy."""
+        before, still = -1, 0
+        while still < _STILL:
+            now = self.provider.ring.last_sequence + len(self.events)
+            still = still + 1 if now == before else 0
             before = now
+            time.sleep(_ON_ITS_WAY)  # noqa: ASYNC251 (the loop's own time stands)
             await asyncio.sleep(0.3)
 
     async def until(self, condition: Callable[[], bool], seconds: float, moving: bool = True) -> bool:

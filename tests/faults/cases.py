@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from tapeline.spec.decoding import Compression, Inflate, Protobuf
+from tapeline.spec.decoding import Compression, Hook, Inflate, Protobuf
 from tapeline.spec.meaning import Book, BookLevels, BookOrder, Emit, Levels, LinkRule, SnapshotFrom, TimeUnit, Trade
 from tapeline.spec.session import AckBy, Resync, Session, Severity
 from tapeline.spec.subscribe import channel
@@ -177,7 +177,7 @@ def _always(halves: Halves) -> bool:
 
 def _numbered_times(halves: Halves) -> bool:
     units = {getattr(getattr(emit, "time", None), "unit", None) for emit in (halves.levels, halves.trade)}
-    return bool(units - {None, TimeUnit.ISO})
+    return bool(units - {None, TimeUnit.ISO}) and _written(halves)
 
 
 def _iso_times(halves: Halves) -> bool:
@@ -187,7 +187,7 @@ def _iso_times(halves: Halves) -> bool:
 
 
 def _trades(halves: Halves) -> bool:
-    return halves.trade is not None and halves.trade.id is not None
+    return halves.trade is not None and halves.trade.id is not None and _written(halves)
 
 
 def _linked_trades(halves: Halves) -> bool:
@@ -225,8 +225,13 @@ def _gzip(halves: Halves) -> bool:
     return isinstance(decoder, Inflate) and decoder.compression is Compression.GZIP
 
 
+def _written(halves: Halves) -> bool:
+    """Whether the meaning half reads payloads as they are: what a hook decodes stands elsewhere."""
+    return not isinstance(halves.session.routing.decoder, Hook)
+
+
 def _texts(halves: Halves) -> bool:
-    return not isinstance(halves.session.routing.decoder, Protobuf)
+    return not isinstance(halves.session.routing.decoder, Protobuf) and _written(halves)
 
 
 def _objects(halves: Halves) -> bool:

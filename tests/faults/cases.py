@@ -320,7 +320,7 @@ CASES: tuple[Case, ...] = (
     Case("close_code", _always, reconnected, DOWN, on="any", command={"code": 1011, "reason": "down"}, waits=60.0),
     Case("stall", _always, quiet, GONE, on="any", command={"seconds": 3.0}, waits=30.0),
     Case("drop_silently", _always, reconnected, DOWN, on="any", waits=1500.0),
-    Case("drop_when_idle", _always, quiet, GONE, on="any", command={"seconds": 40.0}, waits=1500.0),
+    Case("drop_when_idle", _always, quiet, GONE, on="any", command={"seconds": 40.0}, waits=1500.0, lasting=True),
     Case("max_age", _always, reconnected, DOWN, on="any", command={"seconds": 5.0}, waits=120.0),
     Case(
         "notice",

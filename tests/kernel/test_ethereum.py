@@ -173,7 +173,7 @@ def test_answers_that_hold_no_logs_pass_as_they_are(frame: dict[str, object]) ->
         ({"data": "0x00"}, "bad_swap"),
         ({"data": "0x" + "zz" * 128}, "bad_swap"),
         ({"blockHash": "0x12"}, "bad_hash"),
-        ({"blockNumber": "0x1ffffffff"}, "bad_quantity"),
+        ({"blockNumber": "0x1ffffffffffffffff"}, "bad_quantity"),
         ({"logIndex": "-1"}, "bad_quantity"),
     ],
 )

@@ -283,7 +283,7 @@ fn write_swap(log: &Log<'_>, pool: &Pool, out: &mut Vec<u8>) -> Result<(), Undec
     }
     // The low 32 bits tell blocks of one number apart too, since they are what a record has room for.
     let tail = u64::from_str_radix(&log.hash[log.hash.len() - 5..], 16).map_err(|_| Undecodable("bad_hash"))?;
-    let id = (number << 32) | (tail << 12) | (index & 0xfff);
+    let id = (number & u64::from(u32::MAX)) << 32 | (tail << 12) | (index & 0xfff);
     let text = format!(
         "{{\"symbol\":\"{}\",\"base\":\"{}\",\"quote\":\"{}\",\"price_decimals\":{},\"size_decimals\":{},\"id\":{id},\
          \"number\":{number},\"hash\":\"{}\",\"index\":{index},\"removed\":{}",
@@ -356,8 +356,7 @@ fn address(log: &Log<'_>) -> Result<String, Undecodable> {
 }
 
 fn quantity(quantity: &Quantity<'_>) -> Result<u64, Undecodable> {
-    // 32 bits are blocks for 1,600 years and seconds until 2106; what is more would not fit an id.
-    quantity.value().filter(|value| u32::try_from(*value).is_ok()).ok_or(Undecodable("bad_quantity"))
+    quantity.value().ok_or(Undecodable("bad_quantity"))
 }
 
 fn is_hex(text: &str, digits: usize) -> bool {

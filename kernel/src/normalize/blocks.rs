@@ -104,7 +104,8 @@ impl State {
             self.heads.pop_first();
         }
         let gone = |place: &Place| {
-            place.number == number && place.hash != own || place.number + 1 == number && place.hash != parent
+            place.number == number && place.hash != own
+                || place.number.wrapping_add(1) == number && place.hash != parent
         };
         let mut taken = 0;
         for channel in 0..self.channels.len() {

@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.soak.options import VENUES, Options
 from tests.soak.outcome import text
 from tests.soak.running import soak
+from tests.soak.schedule import SHORT
 
 
 def _arguments() -> argparse.Namespace:
@@ -23,6 +24,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--venues", default=",".join(VENUES), metavar="A,B")
     parser.add_argument("--linger-us", type=int, default=50_000, metavar="N", help="how long a busy batch may grow")
     parser.add_argument("--settle-seconds", type=float, default=6.0, metavar="N", help="quiet between two steps")
+    parser.add_argument("--short", action="store_true", help="one of each sort only, and a short outage")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="where everything goes (default: a temporary one)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="FILE.md and FILE.json are written")
     return parser.parse_args()
@@ -35,6 +37,7 @@ def main() -> int:
         options = Options(
             args.folder or Path(temporary), tuple(args.venues.split(",")), args.seconds, args.rate, args.steps, args.seed,
             args.linger_us, settle_seconds=args.settle_seconds,
+            kinds=SHORT if args.short else (), outage_seconds=6.0 if args.short else 30.0,
         )  # fmt: skip
         outcome = soak(options)
         if args.report is not None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import sys
-import zlib
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +15,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from postprocess.coalesce import coalesce
-from postprocess.raw import Channel, DayObjects, find_day, rows
+from postprocess.raw import DayObjects, find_day
 from tapeline.objectstore import ObjectStore, open_store
-from tapeline.rawfile import RawRow
 from tapeline.venues import Venue, load
 from tests.soak.comparing import Difference, compare, occurrences
-from tests.soak.ledger import Truth, key_of, read
+from tests.soak.ledger import Keys, Truth, read
 from tests.soak.replaying import Replay, received
 from tests.soak.schedule import PARTIES
+from tests.soak.stretches import Side, coalesced
+from tests.soak.stretches import read as read_side
 
 Window = tuple[int, int]
 
@@ -44,14 +41,14 @@ class Gap(msgspec.Struct):
 class Stored:
     """One instance's payloads: of each channel the keys, and all sequences by epoch."""
 
-    keys: dict[str, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("Q")))
-    sequences: dict[int, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("q")))
+    keys: dict[str, Keys] = field(default_factory=dict)
+    sequences: dict[int, list[npt.NDArray[np.int64]]] = field(default_factory=lambda: defaultdict(list))
 
-    def note(self, channel: str, row: RawRow) -> None:
-        """A row that is in the store."""
-        payload = row.payload
-        self.keys[channel].append(key_of(zlib.crc32(payload), len(payload)))
-        self.sequences[row.epoch].append(row.sequence)
+    def note(self, channel: str, side: Side) -> None:
+        """What is in the store of a channel."""
+        self.keys[channel] = np.concatenate([self.keys[channel], side.keys]) if channel in self.keys else side.keys
+        for epoch, numbers in side.sequences.items():
+            self.sequences[epoch].append(np.array(numbers, np.int64))
 
 
 @dataclass(slots=True)
@@ -78,25 +75,33 @@ def account(folder: Path, store_url: str, venue_name: str, windows: dict[str, li
     found.reconnects = dict(truth.ends)
     objects = _all_days(store)
     stored = {party: Stored() for party in PARTIES}
-    merged: dict[str, array[int]] = defaultdict(lambda: array("Q"))
+    merged: dict[str, Keys] = {}
     replay = Replay(venue)
-    counts: dict[str, int] = defaultdict(int)
-    own = {channel: Counter(sent.own.tolist()) for channel, sent in truth.channels.items()}
-    own_of: dict[str, Counter[int]] = defaultdict(Counter, own)
-    begun: set[str] = set()
-    streams = [_stream(channel, keys, store, stored) for channel, keys in objects.of(venue.provider)]
-    for _, _, channel, schema, row, both in heapq.merge(*streams, key=lambda item: item[:2]):
-        counts["payloads"] += 1
-        counts["in both"] += both
-        key = key_of(zlib.crc32(row.payload), len(row.payload))
-        merged[channel].append(key)
-        if key in (others := own_of[channel]) and others[key]:
-            # A book begins with its first snapshot; what further connections began with is no part of the market.
-            others[key] -= 1
-            if channel in begun:
-                continue
-            begun.add(channel)
-        replay.take(channel, schema, row)
+    both = 0
+    # Instruments go first: each channel is coalesced, and normalized, by itself.
+    channels = sorted(objects.of(venue.provider), key=lambda item: item[0].schema != "DEFINITION")
+    for channel, keys in channels:
+        sides = [read_side(store, keys.get(party, [])) for party in PARTIES]
+        for party, side in zip(PARTIES, sides, strict=True):
+            stored[party].note(channel.name, side)
+        sent = truth.channels.get(channel.name)
+        own = Counter(sent.own.tolist()) if sent is not None else Counter()
+        begun = False
+        kept: array[int] = array("Q")
+        for side, place, by_both in coalesced(*sides):
+            key = int(side.keys[place])
+            kept.append(key)
+            both += by_both
+            if own and own[key]:
+                # A book begins with its first snapshot; what further connections began with is no part of the market.
+                own[key] -= 1
+                if begun:
+                    continue
+                begun = True
+            replay.take(channel.name, channel.schema, side.times[place], side.connections[place], side.payloads[place])
+        found_keys = np.frombuffer(kept, np.uint64) if kept else np.zeros(0, np.uint64)
+        merged[channel.name] = np.concatenate([merged.get(channel.name, found_keys[:0]), found_keys])
+    counts = {"in both": both}
     _coalesced(found, truth, merged, counts)
     for party in PARTIES:
         _instance(found, truth, party, stored[party], _gaps(store, party, venue), windows.get(party, []))
@@ -109,29 +114,16 @@ def _all_days(store: ObjectStore) -> DayObjects:
     return find_day(store, datetime.now(UTC).date())
 
 
-def _stream(
-    channel: Channel, keys: dict[str, list[str]], store: ObjectStore, stored: dict[str, Stored]
-) -> Iterator[tuple[int, int, str, str, RawRow, bool]]:
-    """As the nightly job: both instances of a channel, coalesced."""
-
-    def side(party: str) -> Iterator[RawRow]:
-        note, name = stored[party].note, channel.name
-        return rows(store, keys.get(party, []), lambda row: note(name, row))
-
-    for one in coalesce(side(PARTIES[0]), side(PARTIES[1])):
-        yield one.order, one.row.sequence, channel.name, channel.schema, one.row, one.both
-
-
 def _gaps(store: ObjectStore, party: str, venue: Venue) -> list[Gap]:
     prefix = f"gaps/instance={party}/provider={venue.provider}/"
     return [msgspec.json.decode(store.get(key), type=Gap) for key in store.list(prefix)]
 
 
-def _coalesced(found: Account, truth: Truth, merged: dict[str, array[int]], counts: dict[str, int]) -> None:
+def _coalesced(found: Account, truth: Truth, merged: dict[str, Keys], counts: dict[str, int]) -> None:
     total = Difference()
     own = 0
     for channel, sent in truth.channels.items():
-        stored = np.frombuffer(merged[channel], np.uint64) if merged[channel] else np.zeros(0, np.uint64)
+        stored = merged.get(channel, sent.keys[:0])
         one = compare(sent.keys, stored, ordered=True)
         explained = occurrences(one.surplus_keys, sent.own)
         own += explained
@@ -152,7 +144,7 @@ def _instance(found: Account, truth: Truth, party: str, stored: Stored, gaps: li
     sent = lost = unexplained = unsent = 0
     doubtful = [*truth.unsure.get(party, []), *windows]
     for channel, told in truth.channels.items():
-        there = np.frombuffer(stored.keys[channel], np.uint64) if stored.keys.get(channel) else np.zeros(0, np.uint64)
+        there = stored.keys.get(channel, told.keys[:0])
         given, times = told.keys[told.to[party]], told.times[told.to[party]]
         one = compare(given, there)
         sent += len(given)
@@ -183,8 +175,9 @@ def _holes(stored: Stored, gaps: list[Gap]) -> int:
     """Sequences of an epoch, up to its last known one, that are neither stored nor in a gap; and those that are in both."""
     wrong = 0
     for epoch, held in stored.sequences.items():
-        sequences = np.unique(np.frombuffer(held, np.int64))
-        wrong += len(held) - len(sequences)
+        every = np.concatenate(held)
+        sequences = np.unique(every)
+        wrong += len(every) - len(sequences)
         own = [gap for gap in gaps if gap.epoch == epoch]
         last = int(max([int(sequences[-1]), *(gap.last for gap in own)]))
         missing = np.setdiff1d(np.arange(1, last + 1), sequences, assume_unique=True)

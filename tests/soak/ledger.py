@@ -48,11 +48,6 @@ class Truth:
     """REST answers given."""
 
 
-def key_of(crc: int, length: int) -> int:
-    """A payload's key."""
-    return crc << 32 | length
-
-
 def read(path: Path, venue: str) -> Truth:
     """A venue's truth out of a whole ledger."""
     rows = np.memmap(path, read_rows(Path("/dev/null")).dtype, mode="r")

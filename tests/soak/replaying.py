@@ -11,7 +11,6 @@ from tapeline_kernel import SIDECAR, Normalizer, Output, Router
 from tapeline.channels import MARKET_DATA, ChannelName
 from tapeline.consumer.layout import LAYOUTS
 from tapeline.consumer.merging import MERGED
-from tapeline.rawfile import RawRow
 from tapeline.schemas import Schema
 from tapeline.spec.encode import encode
 from tapeline.venues import Venue
@@ -31,11 +30,11 @@ class Replay:
         self._keys: dict[str, Keys] = {}
         self.rejected: dict[str, int] = defaultdict(int)
 
-    def take(self, channel: str, schema: str, row: RawRow) -> None:
+    def take(self, channel: str, schema: str, ts_recv: int, connection: int, payload: bytes) -> None:
         """The next payload."""
         if channel == _SESSION:
             return
-        self._router.inject(channel, schema, row.ts_recv, row.connection, row.payload)
+        self._router.inject(channel, schema, ts_recv, connection, payload)
         if self._router.open_bytes >= _BATCH_BYTES:
             self._normalize()
 

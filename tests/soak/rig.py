@@ -27,7 +27,7 @@ _NODE_TIMEOUT_MS = 5_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-class SoakError(AssertionError):
+class SoakError(Exception):
     """The pipeline did not do in time what it has to."""
 
 
@@ -89,7 +89,18 @@ class Rig:
         """Starts whoever receives before whoever sends."""
         options, redis = self.options, self.cluster.url
         self._start("listener", "tests.soak.listener", ["--redis", redis, "--out", str(self.folder / "merged")])
-        self._start("arbiter", "arbiter", ["--venues", self.venues, "--redis", redis, "--listeners", "2"])
+        self._start(
+            "arbiter",
+            "arbiter",
+            [
+                "--venues",
+                self.venues,
+                "--redis",
+                redis,
+                "--wait-ms",
+                str(max(250, options.linger_us * 20 // 1000)),
+            ],
+        )
         emulator = self._start("emulator", "emulator", [
             "--venues", self.venues, "--live", "--rate", str(options.rate), "--ledger", str(self.ledger),
             "--seconds", f"{options.seconds:g}",

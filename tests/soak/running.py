@@ -10,7 +10,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tapeline.telemetry import Level, event
 from tests.soak.account import Account
@@ -41,8 +43,8 @@ def soak(options: Options) -> Outcome:
         try:
             _steps(rig, actor, options, rig.began + options.seconds)
             rig.drain()
-        except SoakError as error:
-            failure = str(error)
+        except (SoakError, AssertionError, OSError, httpx.HTTPError, BotoCoreError, ClientError) as error:
+            failure = f"{type(error).__name__}: {error}"
         used = {name: seconds - cpu.get(name, 0.0) for name, seconds in rig.cpu().items()}
         spent = time.monotonic() - begun
         stats = {name: child.stats for name, child in rig.rooms.items()}
@@ -72,7 +74,7 @@ def _unsettled(rig: Rig) -> list[str]:
 
 def _steps(rig: Rig, actor: Actor, options: Options, end: float) -> None:
     time.sleep(options.settle_seconds)
-    for step in schedule(options.seed, options.steps, options.venues):
+    for step in schedule(options.seed, options.steps, options.venues, options.kinds, options.outage_seconds):
         longest = (
             step.seconds + options.settle_seconds + _TAIL_SECONDS + (10.0 if step.kind is Kind.REDIS_FAILOVER else 5.0)
         )

@@ -64,17 +64,26 @@ class Step:
         return " ".join(word for word in words if word)
 
 
-def schedule(seed: int, steps: int, venues: tuple[str, ...]) -> list[Step]:
-    """So many steps, each kind at least once where there is room; the same for the same seed.
+SHORT = (
+    Kind.CLOSE, Kind.STALL, Kind.GAP, Kind.KILL_NORMALIZER, Kind.KILL_SESSION_MANAGER, Kind.KILL_BATCH_PROCESSOR, Kind.REDIS_FAILOVER,
+    Kind.STORE_OUTAGE,
+)  # fmt: skip
+"""One of each sort, for a soak of a minute."""
+
+
+def schedule(
+    seed: int, steps: int, venues: tuple[str, ...], kinds: tuple[Kind, ...] = (), outage: float = 30.0
+) -> list[Step]:
+    """So many steps, each kind at least once where there is room; or just these kinds. The same for the same seed.
 
     Steps follow one another only when everybody has recovered, so that the two instances are never hurt at once: what both of
     them miss nobody can have.
     """
     chance = random.Random(seed)
-    kinds: list[Kind] = []
-    while len(kinds) < steps:
-        kinds += _turn(chance, first=not kinds)
-    return [_step(chance, kind, venues) for kind in kinds[:steps]]
+    chosen = list(kinds)
+    while len(chosen) < steps:
+        chosen += _turn(chance, first=not chosen)
+    return [_step(chance, kind, venues, outage) for kind in chosen[: steps if not kinds else len(kinds)]]
 
 
 def _turn(chance: random.Random, first: bool) -> list[Kind]:
@@ -86,7 +95,7 @@ def _turn(chance: random.Random, first: bool) -> list[Kind]:
     return kinds
 
 
-def _step(chance: random.Random, kind: Kind, venues: tuple[str, ...]) -> Step:
+def _step(chance: random.Random, kind: Kind, venues: tuple[str, ...], outage: float) -> Step:
     party = chance.choice(PARTIES)
     if kind.at_venue:
         hit = tuple(sorted(chance.sample(venues, min(len(venues), chance.randint(1, 3)))))
@@ -94,5 +103,5 @@ def _step(chance: random.Random, kind: Kind, venues: tuple[str, ...]) -> Step:
         return Step(kind, party, hit, round(seconds, 1), chance.randint(1, 20) if kind in FRAME_KINDS else 1)
     if kind in (Kind.REDIS_FAILOVER, Kind.PAUSE_ARBITER, Kind.STORE_OUTAGE):
         party = ""
-    lasting = {Kind.STORE_OUTAGE: (20.0, 30.0)}.get(kind, (1.0, 3.0))
+    lasting = {Kind.STORE_OUTAGE: (outage * 2 / 3, outage)}.get(kind, (1.0, 3.0))
     return Step(kind, party, (), round(chance.uniform(*lasting), 1))

@@ -107,7 +107,7 @@ def _wait(running: RunningS3) -> None:
             client.put_object(Bucket=BUCKET, Key="probe", Body=b"up")
             return
         except ClientError as error:
-            if error.response["Error"]["Code"] == "BucketAlreadyExists":
+            if error.response["Error"]["Code"] in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
                 client.put_object(Bucket=BUCKET, Key="probe", Body=b"up")
                 return
             if time.monotonic() > end:

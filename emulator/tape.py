@@ -175,10 +175,10 @@ def _read(path: Path, session: Session, any_host: bool) -> _Reel | None:
     found = reading.read(frames, session)
     heard = found.entries
     data = [entry.frame.ts for entry in heard if _known(entry.channel) and entry.asked is None]
-    if not data and not any_host and not any(entry.frame.kind is Kind.HTTP for entry in heard):
+    if not data and not any(entry.frame.kind is Kind.HTTP for entry in heard):
+        if any_host:
+            raise CaptureError(path, 0, "no frame of it is data of this venue")
         telemetry.event("capture_without_data", telemetry.Level.WARNING, path=path)
         return None
     times = data or [entry.frame.ts for entry in heard]
-    if not times:
-        raise CaptureError(path, 0, "no frame of it is data of this venue")
     return _Reel(path, heard, min(times), max(times), found.keyed)

@@ -53,7 +53,7 @@ def test_normalize_tells_what_became_of_every_payload(made: Path, capsys: pytest
     assert account["links"] == {"ok": 9, "broken": 1}
     assert (account["checksums"], account["resyncs"], account["instruments"]) == ({"ok": 0, "bad": 0}, 1, 2)
     assert account["control"] == {"connect": 1, "ack": 1, "shutdown": 1}
-    assert account["excluded"] == {"candle still open": 1, "repeated trade": 1}
+    assert account["excluded"] == {"candle still open": 1, "nothing to tell": 1, "repeated trade": 1}
 
 
 @QUIET

@@ -76,7 +76,8 @@ def test_a_notice_of_okx_brings_the_next_connection_before_the_end() -> None:
     assert desk.of(Close) == []
     desk.connect(heir.connection)
     granted(desk, heir.connection)
-    desk.wait(5.0)
+    # The old one is unsubscribed and drained before it is closed.
+    desk.wait(15.0)
     assert [close.connection for close in desk.of(Close)] == [connection]
 
 

@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench proto fuzz lock clean unit kernel-test stubs
+.PHONY: help setup run test lint format bench soak proto fuzz lock clean unit kernel-test stubs
 
 UV_VERSION := 0.13.8
 TOOLS := .venv-tools
@@ -68,6 +68,9 @@ format: $(STAMP) ## format Python, Rust and the contract
 
 bench: $(STAMP) ## measure everything; results in benchmarks/results
 	@$(BIN)/python -m benchmarks $(if $(wildcard $(RECORDINGS)),--captures $(RECORDINGS))
+
+soak: $(STAMP) ## twenty minutes of faults, every payload accounted for; results in benchmarks/results (ARGS="--seconds 300 --rate 20000")
+	@$(BIN)/python -m tests.soak --report benchmarks/results/soak $(ARGS)
 
 proto: $(STAMP) ## generate code from the contract
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/buf generate

@@ -122,6 +122,11 @@ class Consumer:
     ) -> None:
         await self.close()
 
+    @property
+    def place(self) -> str:
+        """The URL of the server that it listens at; empty before it is connected."""
+        return self._at
+
     async def close(self) -> None:
         """Ends the connections; an iteration under way ends with what is already there."""
         self._closed = True

@@ -24,6 +24,8 @@ READY_SECONDS = 60.0
 _SAMPLE_SECONDS = 2.0
 _NODE_TIMEOUT_MS = 5_000
 """A busy machine may let a node wait for seconds; one that is taken for dead loses what is between it and the others."""
+_PUBLISH_BUFFER_BYTES = 512 << 20
+"""For all venues of a process: a failover takes some ten seconds, in which nothing may be dropped."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -64,7 +66,8 @@ class Rig:
         except BaseException:
             self.store.close()
             raise
-        self.environment = {**os.environ, **self.store.environment()}
+        buffer = {"TAPELINE_PUBLISH_BUFFER_BYTES": str(_PUBLISH_BUFFER_BYTES)}
+        self.environment = {**os.environ, **self.store.environment(), **buffer}
         self.began = self.started_at = 0.0
 
     @property

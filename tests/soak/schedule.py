@@ -65,8 +65,8 @@ class Step:
 
 
 SHORT = (
-    Kind.CLOSE, Kind.STALL, Kind.GAP, Kind.KILL_NORMALIZER, Kind.KILL_SESSION_MANAGER, Kind.KILL_BATCH_PROCESSOR, Kind.REDIS_FAILOVER,
-    Kind.STORE_OUTAGE,
+    Kind.REDIS_FAILOVER, Kind.STORE_OUTAGE, Kind.KILL_SESSION_MANAGER, Kind.KILL_NORMALIZER, Kind.GAP, Kind.CLOSE, Kind.STALL,
+    Kind.KILL_BATCH_PROCESSOR,
 )  # fmt: skip
 """One of each sort, for a soak of a minute."""
 

@@ -75,7 +75,7 @@ def start_s3(folder: Path, volumes: int = 20) -> RunningS3:
     command = (
         _weed(), "server", "-s3", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-metricsPort=0",
         "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}", f"-volume.max={volumes}", "-master.volumeSizeLimitMB=64",
-        "-volume.minFreeSpace=0.1", *flags,
+        "-volume.minFreeSpace=0.1", "-volume.preStopSeconds=1", *flags,
     )  # fmt: skip
     return _started(f"http://127.0.0.1:{ports[6]}", command, folder)
 

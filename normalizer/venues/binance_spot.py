@@ -73,7 +73,7 @@ MEANING = Meaning(
                 ),
                 Message(
                     "top of book",
-                    channel="*@bookTicker",
+                    channel="*bookTicker",
                     when=(Match("data.u"), Match("data.b")),
                     emits=(
                         # Carries neither event type nor time.
@@ -150,6 +150,11 @@ MEANING = Meaning(
                         ),
                     ),
                 ),
+                Message(
+                    "other candles", channel="*@kline_*", emits=(), excluded="candles of another length than a minute"
+                ),
+                Message("figures", channel="*icker*", emits=(), excluded="statistics of 24 hours"),
+                Message("ended products", channel="*_ALL", emits=(), excluded="options and tokens of an ended product"),
                 Message(
                     "instruments",
                     channel="exchangeInfo",

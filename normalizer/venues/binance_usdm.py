@@ -4,6 +4,7 @@ from tapeline.spec.meaning import (
     Bar,
     Book,
     BookLevels,
+    BookTop,
     ChannelSymbol,
     Discard,
     Ids,
@@ -31,6 +32,21 @@ EVENT = Time("data.T", TimeUnit.BY_DIGITS)
 SENT = Time("data.E", TimeUnit.BY_DIGITS)
 # m: the buyer was the maker, so the aggressor sold.
 AGGRESSOR = Side("data.m", buy=("false",), sell=("true",))
+
+
+def mark_price(at: str) -> Statistics:
+    """Of one contract; `r` is empty for those that deliver."""
+    return Statistics(
+        symbol=at + "s",
+        time=Time(at + "E", TimeUnit.BY_DIGITS),
+        stats=(
+            Stat(20001, at + "p"),
+            Stat(20002, at + "i"),
+            Stat(20003, at + "r"),
+            Stat(20004, at + "T", StatValue.TIME_MS),
+        ),
+    )
+
 
 MEANING = Meaning(
     number=2,
@@ -82,7 +98,7 @@ MEANING = Meaning(
                 ),
                 Message(
                     "top of book",
-                    channel="*@bookTicker",
+                    channel="*bookTicker",
                     when=(Match("data.e", ("bookTicker",)),),
                     emits=(
                         Quote(
@@ -96,6 +112,24 @@ MEANING = Meaning(
                             sequence="data.u",
                         ),
                     ),
+                ),
+                # A partial depth looks like an update, but is the whole top each time.
+                *(
+                    Message(
+                        "partial depth",
+                        channel=f"*@depth{levels}*",
+                        when=(Match("data.e", ("depthUpdate",)),),
+                        emits=(
+                            BookTop(
+                                symbol="data.s",
+                                bids=LevelList("data.b"),
+                                asks=LevelList("data.a"),
+                                time=EVENT,
+                                sequence="data.u",
+                            ),
+                        ),
+                    )
+                    for levels in (5, 10, 20)
                 ),
                 Message(
                     "depth update",
@@ -135,19 +169,9 @@ MEANING = Meaning(
                     "mark price",
                     channel="*@markPrice*",
                     when=(Match("data.e", ("markPriceUpdate",)),),
-                    emits=(
-                        Statistics(
-                            symbol="data.s",
-                            time=SENT,
-                            stats=(
-                                Stat(20001, "data.p"),
-                                Stat(20002, "data.i"),
-                                Stat(20003, "data.r"),
-                                Stat(20004, "data.T", StatValue.TIME_MS),
-                            ),
-                        ),
-                    ),
+                    emits=(mark_price("data."),),
                 ),
+                Message("mark prices", channel="!markPrice@arr*", each="data", emits=(mark_price("."),)),
                 Message(
                     "candle",
                     channel="*@kline_1m",
@@ -165,6 +189,22 @@ MEANING = Meaning(
                         ),
                     ),
                 ),
+                Message(
+                    "open interest",
+                    channel="*@openInterest",
+                    emits=(
+                        Statistics(
+                            symbol="symbol",
+                            time=Time("time", TimeUnit.BY_DIGITS),
+                            stats=(Stat(20005, "openInterest", StatValue.QUANTITY),),
+                        ),
+                    ),
+                ),
+                Message(
+                    "other candles", channel="*@kline_*", emits=(), excluded="candles of another length than a minute"
+                ),
+                Message("figures", channel="*icker*", emits=(), excluded="statistics of 24 hours"),
+                Message("ended products", channel="*_ALL", emits=(), excluded="options and tokens of an ended product"),
                 Message(
                     "instruments",
                     channel="exchangeInfo",

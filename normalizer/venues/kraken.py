@@ -33,6 +33,8 @@ MEANING = Meaning(
     mappings=(
         Mapping(
             messages=(
+                Message("version 1", channel="v1.*", emits=(), excluded="version 1 of the API"),
+                Message("futures", channel="futures.*", emits=(), excluded="futures, another API of the venue"),
                 Message(
                     "book update",
                     channel="book.*",

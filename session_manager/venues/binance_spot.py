@@ -34,7 +34,7 @@ SESSION = Session(
             ChannelSchema("*@depth10*", Schema.MBP_10),
             ChannelSchema("*@depth20*", Schema.MBP_10),
             ChannelSchema("*@depth*", Schema.MBO),
-            ChannelSchema("*@bookTicker", Schema.MBP_1),
+            ChannelSchema("*bookTicker", Schema.MBP_1),
             ChannelSchema("*@trade", Schema.TRADES),
             ChannelSchema("*@aggTrade", Schema.TRADES),
             ChannelSchema("*@kline_*", Schema.OHLCV_1M),

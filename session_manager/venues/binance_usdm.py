@@ -15,6 +15,7 @@ from tapeline.spec.session import (
     Family,
     Lifetime,
     Pacing,
+    Poll,
     Reconnect,
     Request,
     Resync,
@@ -33,17 +34,19 @@ SESSION = Session(
             ChannelSchema("*@depth10*", Schema.MBP_10),
             ChannelSchema("*@depth20*", Schema.MBP_10),
             ChannelSchema("*@depth*", Schema.MBO),
-            ChannelSchema("*@bookTicker", Schema.MBP_1),
+            ChannelSchema("*bookTicker", Schema.MBP_1),
             ChannelSchema("*@trade", Schema.TRADES),
             ChannelSchema("*@aggTrade", Schema.TRADES),
             ChannelSchema("*@kline_*", Schema.OHLCV_1M),
-            ChannelSchema("*@markPrice*", Schema.STATISTICS),
+            ChannelSchema("*markPrice*", Schema.STATISTICS),
+            ChannelSchema("*@openInterest", Schema.STATISTICS),
             ChannelSchema("exchangeInfo", Schema.DEFINITION),
         ),
     ),
     endpoints=(
         Endpoint("public", "wss://fstream.binance.com/public/stream", max_channels=1024),
         Endpoint("market", "wss://fstream.binance.com/market/stream", max_channels=1024),
+        Endpoint("rest", ""),
     ),
     families=(
         Family(
@@ -61,10 +64,12 @@ SESSION = Session(
             snapshot="depth",
         ),
         Family("top", ("${symbol}@depth${levels}", "${symbol}@rpiDepth${speed}"), "public"),
-        Family("bookTicker", ("${symbol}@bookTicker",), "public", cadence=120.0),
+        Family("bookTicker", ("${symbol}@bookTicker", "!bookTicker"), "public", cadence=120.0),
         # Undocumented; implementers place it here.
         Family("trade", ("${symbol}@trade",), "public"),
         Family("markPrice", ("${symbol}@markPrice", "${symbol}@markPrice@1s"), "market", cadence=60.0),
+        # Not pushed.
+        Family("openInterest", ("${symbol}@openInterest",), "rest", poll=Poll("openInterest", every=60.0)),
         Family("market", ("${symbol}@${stream}", "!${stream}"), "market"),
     ),
     subscription=Subscription(
@@ -81,6 +86,12 @@ SESSION = Session(
             "https://fapi.binance.com/fapi/v1/depth?symbol=${symbol:upper}&limit=1000",
             Schema.MBO,
             cost=20,
+            failed=(Match("code"),),
+        ),
+        Request(
+            "openInterest",
+            "https://fapi.binance.com/fapi/v1/openInterest?symbol=${symbol:upper}",
+            Schema.STATISTICS,
             failed=(Match("code"),),
         ),
         Request(

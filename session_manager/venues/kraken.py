@@ -28,6 +28,9 @@ SESSION = Session(
         routes=(
             Route("{channel}.{data.0.symbol}", when=(Match("channel", ("book", "trade", "ticker", "ohlc")),)),
             Route("{channel}", when=(Match("channel", ("instrument",)),)),
+            # Version 1 and the futures' socket, as in old captures.
+            Route("v1.{-2}.{-1}", when=(Match("0"), Match("1"))),
+            Route("futures.{feed}.{product_id}", when=(Match("feed"),)),
         ),
         schemas=(
             ChannelSchema("book.*", Schema.MBO),

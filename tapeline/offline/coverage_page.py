@@ -26,9 +26,10 @@ What real payloads came to: every payload is records, declared control, or exclu
 _LOOSE = """
 ## Single messages
 
-One message at a time, out of any connection: *waiting* are sound updates of a book whose snapshot is not there.
+One message at a time, out of any connection: *waiting* are sound updates of a book whose snapshot is not there; *not of this API* are other venues' and products' lines in the same file, and answers to
+requests that the session never makes.
 
-| venue | file | messages | records | waiting | control | excluded | of other venues or products |
+| venue | file | messages | records | waiting | control | excluded | not of this API |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 

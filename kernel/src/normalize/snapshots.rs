@@ -23,6 +23,7 @@ impl State {
         let was = self.books[at].sync.phase;
         let mut kept = std::mem::take(&mut self.books[at].kept);
         let waiting = kept.len();
+        let asked = self.books[at].sync.asked;
         let taking = self.books[at].sync.snapshot(&rule, head.ids.map(|ids| ids.last), &mut kept, |delta| delta.ids);
         self.stale += (waiting - kept.len()) as u64;
         match taking {
@@ -49,6 +50,9 @@ impl State {
         if was == Phase::Waiting {
             self.prove(job, at, &rule, head);
             self.publish_book(at, stamp);
+            if asked {
+                self.event(EventKind::Recovered, Some(job.channel), Some(instrument), "first snapshot", 0, id);
+            }
             return self.follow(at, &kept);
         }
         let mut silent = Vec::new();

@@ -61,7 +61,10 @@ def test_a_requested_snapshot_is_published_in_front_of_what_was_kept() -> None:
     assert first.records == 0
     stream.say(spot(9, 12, [["100.00", "3.00000"]], [["101.00", "0.00000"]]))
     stream.say(spot(13, 13, [["99.50", "1.00000"]]))
-    done = records(stream.answer(SPOT, rest(10, [["100.00", "1.00000"]], [["101.00", "2.50000"]])))
+    answered = stream.answer(SPOT, rest(10, [["100.00", "1.00000"]], [["101.00", "2.50000"]]))
+    # Whoever asked knows that it need not ask again.
+    assert event(answered, "recovered").channel == SPOT
+    done = records(answered)
     lot = 10  # 1.00000 has no decimal place of its own and 2.5 has one
     assert orders(done) == [
         ("R", "N", 2**63 - 1, 0, 0x30),

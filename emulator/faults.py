@@ -7,6 +7,7 @@ frames, answers or subscriptions; default 1), `after` (matching ones let through
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -227,6 +228,22 @@ def _mixed(frames: Frames, place: int, hands: Hands) -> Frames | None:
     else:
         other = frame._replace(opcode=Opcode.BINARY)
     return [*frames[:place], other, *frames[place + 1 :]]
+
+
+_BLOCK = re.compile(rb'("blockHash":"0x)([0-9a-f]{64})')
+_OTHER_DIGITS = bytes.maketrans(b"0123456789abcdef", b"fedcba9876543210")
+
+
+@frame_fault("reorg")
+def _reorg(frames: Frames, place: int, hands: Hands) -> Frames | None:
+    """The log of a chain is removed again, and stands in another block of the same number."""
+    text = hands.packing.unpack(frames[place].payload)
+    if b'"removed":false' not in text:
+        return None
+    removed = text.replace(b'"removed":false', b'"removed":true')
+    again = _BLOCK.sub(lambda found: found[1] + found[2].translate(_OTHER_DIGITS), text)
+    made = [Frame(frames[place].channel, hands.packing.pack(one)) for one in (removed, again)]
+    return [*frames[: place + 1], *made, *frames[place + 1 :]]
 
 
 def parse(body: bytes) -> tuple[Target, Command]:

@@ -40,6 +40,7 @@ class Clock(Enum):
     MICROS = "~" * 16
     ISO_MICROS = "~" * 27
     FIX_MICROS = "~" * 24
+    HEX_SECONDS = "~" * 8
 
     @property
     def mark(self) -> str:
@@ -52,6 +53,8 @@ class Clock(Enum):
             return b"%d" % (now_ns // 1_000_000)
         if self is Clock.MICROS:
             return b"%d" % (now_ns // 1000)
+        if self is Clock.HEX_SECONDS:
+            return b"%08x" % (now_ns // 1_000_000_000)
         whole = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
         micros = now_ns // 1000 % 1_000_000
         if self is Clock.FIX_MICROS:

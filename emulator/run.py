@@ -96,7 +96,8 @@ class Emulator:
             found = tape.load(paths, session, venue)
             return TapeSource(session, found, venue, shelf, options.speed) if found.count else None
         channels = synthetic_channels(session, venue)
-        if not options.live:
+        # Who is only polled sees a market of its own time or none.
+        if not options.live and any(endpoint.url for endpoint in session.endpoints):
             return SynthSource(session, venue, channels, shelf)
         pack = packing(session.routing.decoder)
         market = LiveMarket(name, synth(venue), shelf, pack, self.ledger, lambda: self.venues[name].connections)
@@ -139,7 +140,7 @@ class Emulator:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(f"cannot listen on {options.host}:{options.port}: {reason}") from None
-        self._tasks = [loop.create_task(work()) for work in (self._pacer, self._watch, self._seconds)]
+        self._tasks = [loop.create_task(work()) for work in (self._pacer, self._live, self._watch, self._seconds)]
         return port
 
     async def stop(self) -> None:
@@ -165,8 +166,6 @@ class Emulator:
 
     async def _pacer(self) -> None:
         """Moves synthetic markets on at the wanted rate, without drift."""
-        if self._options.live:
-            await self._live()
         stages = [served for served in self.venues.values() if isinstance(served.source, SynthSource)]
         if not self._options.rate or not stages:
             return
@@ -184,7 +183,7 @@ class Emulator:
         """Moves live markets on, each to the present."""
         markets = [served.source.market for served in self.venues.values() if isinstance(served.source, LiveSource)]
         rate = self._options.rate / max(len(markets), 1)
-        while True:
+        while markets:
             for market in markets:
                 now = time.monotonic()
                 if self._over.is_set():

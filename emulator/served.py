@@ -348,6 +348,9 @@ class Served:
 
     async def answer(self, ask: Ask, feed: Feed | None, party: str) -> HttpResponse:
         """The market's answer to a request, over REST or the socket, for the client that has this feed."""
+        if self.over and ask.asked is Asked.PAGE and not ask.number:
+            # The market is closed: who polls on is told nothing that would have to be carried yet.
+            return self._refused(503, "Unavailable")
         fault = self.faults.hit(Target.REST, ask.symbol or "*", party)
         behind = 0
         if fault is not None:

@@ -48,7 +48,7 @@ class Request:
     failed: tuple[Match, ...] = ()
     timeout: float = 30.0
     every: float = 0.0
-    """Asked again after this long (an instrument list)."""
+    """Asked again so long after its answer: an instrument list, or the snapshot of a book that nothing proves (`meaning.Book`)."""
     also: tuple[str, ...] = ()
     """URLs by which others ask for the same (with credentials, in older versions), for captures."""
     message: str = ""

@@ -226,8 +226,13 @@ class Consumer:
 
     def _use(self, wire: Wire) -> None:
         self._wire = wire
-        if self._spare is not None:
-            self._spare.main = wire
+        spare = self._spare
+        if spare is None:
+            return
+        spare.main = wire
+        if spare.wire is not None and spare.url == self._at:
+            # Both at one node are no help: another will be found for it.
+            spare.wire.close()
 
     def _take_over(self, lost: Wire) -> Wire | None:
         """The second connection in place of one that is lost, after what it has heard; None where there is none."""
@@ -238,6 +243,7 @@ class Consumer:
         self.counts.reconnects += 1
         lost.close()
         wire, heard = found
+        self._at = self._spare.url if self._spare is not None else ""
         self._use(wire)
         for now, pushes in heard:
             self._deliver(pushes, now)
@@ -257,10 +263,8 @@ class Consumer:
                 event("consumer_spare_failed", Level.WARNING, error=str(error))
                 await asyncio.sleep(random.uniform(0.2, 0.5))
                 continue
-            spare.begin(wire)
-            if await self._stood_by(spare, wire):
-                self._at = url
-            else:
+            spare.begin(wire, url)
+            if not await self._stood_by(spare, wire):
                 wire.close()
 
     async def _stood_by(self, spare: Spare, wire: Wire) -> bool:

@@ -9,6 +9,8 @@ from tapeline.consumer.wire import Push, Wire
 
 _KEPT_NS = 3_000_000_000
 """How far apart two nodes may be: what is older than this, against what the first connection had, it has surely had."""
+_WARM_NS = 1_000_000_000
+"""For how long a new second connection must have listened before it can take over."""
 
 
 class Spare:
@@ -16,6 +18,8 @@ class Spare:
 
     def __init__(self, limit: int) -> None:
         self.wire: Wire | None = None
+        self.url = ""
+        """Where it listens."""
         self.main: Wire | None = None
         """The connection that it stands by for."""
         self.taken = asyncio.Event()
@@ -35,11 +39,11 @@ class Spare:
             self._lost_ns, size, _ = self._heard.popleft()
             self._bytes -= size
 
-    def begin(self, wire: Wire) -> None:
+    def begin(self, wire: Wire, url: str) -> None:
         """A new second connection stands; what came before it, it cannot tell."""
-        self.wire = wire
+        self.wire, self.url = wire, url
         self.taken.clear()
-        self._lost_ns = wire.last_ns
+        self._lost_ns = wire.last_ns - _KEPT_NS + _WARM_NS
         self._heard.clear()
         self._bytes = 0
 

@@ -407,6 +407,8 @@ pub struct Book {
     pub per_order: bool,
     /// Deltas kept while a snapshot is awaited.
     pub max_buffered: usize,
+    /// Whether what stands at a price beyond all records is left out.
+    pub skip_far: bool,
 }
 
 /// A counter over the messages of a connection.

@@ -140,6 +140,8 @@ impl Sync {
         if self.phase == Phase::Live && !self.joined && rule.snapshot == SnapshotFrom::Request {
             return if discarded(rule, &ids, last) {
                 Link::Stale
+            } else if unproved(rule) {
+                Link::Unchecked
             } else if joins(rule, &ids, last) {
                 Link::Whole
             } else {
@@ -190,7 +192,7 @@ impl Sync {
             kept.pop_front();
         }
         if let Some(ids) = kept.front().and_then(&ids_of) {
-            if !joins(rule, &ids, at) {
+            if !unproved(rule) && !joins(rule, &ids, at) {
                 return Taking::TooOld;
             }
         }
@@ -218,11 +220,21 @@ impl Sync {
     }
 }
 
+/// Whether nothing proves that no delta of a requested snapshot's book is missing, nor how it meets one: such a book keeps its
+/// newest deltas, so that it can be held against every further snapshot.
+pub fn unproved(rule: &spec::Book) -> bool {
+    rule.snapshot == SnapshotFrom::Request
+        && matches!(rule.link, LinkRule::None | LinkRule::Rising)
+        && rule.join.is_empty()
+        && rule.checksum.is_none()
+}
+
 fn before(ids: &Ids) -> u64 {
     ids.previous.unwrap_or_else(|| ids.first.saturating_sub(1))
 }
 
-fn discarded(rule: &spec::Book, ids: &Ids, snapshot: u64) -> bool {
+/// Whether a snapshot holds a delta already.
+pub fn discarded(rule: &spec::Book, ids: &Ids, snapshot: u64) -> bool {
     match rule.discard {
         Discard::LastAtOrBelow => ids.last <= snapshot,
         Discard::LastBelow => ids.last < snapshot,
@@ -312,6 +324,7 @@ mod tests {
             checksum: None,
             per_order: false,
             max_buffered: 10,
+            skip_far: false,
         }
     }
 
@@ -353,6 +366,21 @@ mod tests {
         sync.snapshot::<Ids>(&rule, Some(1_000_000), &mut VecDeque::new(), |ids| Some(*ids));
         let gap = (1..1000).find(|id| matches!(sync.delta(&rule, ids(*id, *id)).0, Verdict::Gap(..)));
         assert_eq!(gap, Some(u64::from(STALE_RUN)));
+    }
+
+    #[test]
+    fn without_proof_the_first_newer_delta_follows_a_requested_snapshot() {
+        let rule = rule(SnapshotFrom::Request, LinkRule::Rising, vec![]);
+        let mut sync = Sync::default();
+        let mut kept = VecDeque::new();
+        for id in [40, 70] {
+            assert_eq!(sync.delta(&rule, ids(id, id)).0, Verdict::Keep);
+            kept.extend(ids(id, id));
+        }
+        assert_eq!(sync.snapshot(&rule, Some(50), &mut kept, |ids| Some(*ids)), Taking::Take);
+        assert_eq!((kept.len(), sync.last), (1, Some(70)));
+        assert_eq!(sync.delta(&rule, ids(70, 70)), (Verdict::Stale, Link::Stale));
+        assert_eq!(sync.delta(&rule, ids(99, 99)), (Verdict::Apply, Link::Unchecked));
     }
 
     fn back(previous: u64, last: u64) -> Option<Ids> {

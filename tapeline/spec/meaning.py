@@ -399,7 +399,7 @@ class Discard(Enum):
 
 
 class Join(Enum):
-    """How the first kept delta meets a requested snapshot (any of the rules given)."""
+    """How the first kept delta meets a requested snapshot (any of the rules given; none: see `Book`)."""
 
     SPANS_NEXT = "first<=snapshot+1<=last"
     SPANS = "first<=snapshot<=last"
@@ -447,6 +447,10 @@ class Book:
     newest is a gap. What is no newer than the book is stale and changes nothing, but 200 such in a row (with `no_change` 10
     that link to one another) are a counter that was set back, and a gap. A snapshot in the stream replaces the book at any
     time. Books with neither link nor checksum nor a counter of their connection are `unverified`.
+
+    A requested book with link `NONE` or `RISING`, without checksum and `join`, is joined by order alone (ids may be times): the first
+    delta that is not discarded follows. It keeps its newest `max_buffered` deltas, so that the snapshots of a request with `every`
+    are held against it: equal ones are excluded as `unchanged`, others replace it, and are a gap where they are no newer than it.
     """
 
     name: str
@@ -461,6 +465,8 @@ class Book:
     per_order: bool = False
     max_buffered: int = 10_000
     """Deltas kept while a requested snapshot is awaited; beyond it the oldest are dropped, counted."""
+    skip_far: bool = False
+    """Levels and orders at a price that no record can hold (some 9.2 thousand million) are left out, counted as `price beyond records`."""
 
 
 @dataclass(frozen=True, slots=True)

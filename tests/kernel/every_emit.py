@@ -339,6 +339,7 @@ BOOKS = (
         discard=Discard.LAST_AT_OR_BELOW,
         join=(Join.SPANS_NEXT, Join.FIRST_IS_NEXT),
         max_buffered=5,
+        skip_far=True,
     ),
     Book(
         "back",

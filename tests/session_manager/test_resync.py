@@ -155,3 +155,34 @@ def test_a_refused_unsubscription_still_subscribes() -> None:
     desk.frame('{"jsonrpc":"2.0","id":3,"error":{"code":11050,"message":"bad_request"}}')
     desk.wait(1.0)
     assert desk.commands()[-1].operation.value == "subscribe"
+
+
+def test_a_book_that_nothing_proves_is_asked_for_again_and_again() -> None:
+    """Bitstamp's diffs have no sequence: its snapshot's `every` counts from the answer, and ends with the subscription."""
+    diffs = "diff_order_book_btcusd"
+    desk = Desk("bitstamp", [diffs])
+    desk.open()
+    desk.frame(f'{{"event":"bts:subscription_succeeded","channel":"{diffs}","data":{{}}}}')
+    desk.clear()
+    desk.seen(diffs)
+    [first] = desk.of(Fetch)
+    assert first.url == "https://www.bitstamp.net/api/v2/order_book/btcusd/?group=1"
+    desk.answer(first.key, b'{"microtimestamp":"1"}')
+    for _ in range(33):
+        desk.wait(9.0)
+        desk.frame('{"event":"bts:heartbeat"}')
+        desk.seen(diffs)
+    assert len(_books(desk)) == 1
+    desk.wait(4.0)
+    assert len(_books(desk)) == 2
+    desk.answer(_books(desk)[-1].key, b'{"microtimestamp":"2"}')
+    assert len(desk.payloads(diffs)) == 2
+    desk.take(desk.session.reconcile(desk.now, ["live_trades_btcusd"]))
+    for _ in range(40):
+        desk.wait(9.0)
+        desk.frame('{"event":"bts:heartbeat"}')
+    assert len(_books(desk)) == 2
+
+
+def _books(desk: Desk) -> list[Fetch]:
+    return [fetch for fetch in desk.of(Fetch) if "order_book" in fetch.url]

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::again::FAR;
 use super::out::Exact;
 use super::sampled::Sample;
 use super::state::{EventKind, State};
 use super::values::{self, Reject};
 use super::Job;
 use crate::book::{order_key, LevelBook, OrderBook, ASK, BID};
-use crate::decimal::Dec;
+use crate::decimal::{Dec, NumberError};
 use crate::json::Row;
 use crate::plan::{self, Rows, Source};
 use crate::record::{Entry, Health, Schema, Stamp, F_MAYBE_BAD_BOOK};
 use crate::spec::{self, Coding, OrderEvent};
-use crate::sync::{Ids, Link, Phase, Sync, Verdict};
+use crate::sync::{unproved, Ids, Link, Phase, Sync, Verdict};
 
 /// A level of a message, or an order of a snapshot.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -198,6 +199,9 @@ impl State {
         let instrument = self.instrument_of(job.channel, source, make.symbol)?;
         let rule = job.books.get(make.book).ok_or(Reject("unknown_message"))?;
         let book = self.book(job, rule, instrument, make.schema);
+        if self.books[book].rule.skip_far {
+            self.leave_far_out(instrument, changes);
+        }
         if make.sampled && self.unchanged_book(book, &head, changes) {
             return Ok(());
         }
@@ -252,7 +256,7 @@ impl State {
             Some(sides) if make.event != OrderEvent::None => Some(usize::from(values::side(source, sides)? == b'A')),
             _ => None,
         };
-        let change = OrderChange {
+        let mut change = OrderChange {
             event: make.event,
             id: make.order_id.map_or(0, |place| order_key(&values::text(source, place))),
             side,
@@ -277,10 +281,16 @@ impl State {
             ts_sent: None,
         };
         let instrument = self.instrument_of(job.channel, source, make.symbol)?;
-        if let Some(price) = change.price {
-            self.instruments.get(instrument).price(price)?;
-        }
         let rule = job.books.get(make.book).ok_or(Reject("unknown_message"))?;
+        if let Some(price) = change.price {
+            match self.instruments.get(instrument).price(price) {
+                Err(NumberError::Range) if rule.skip_far => {
+                    self.exclude(FAR);
+                    change.event = OrderEvent::None;
+                }
+                price => drop(price?),
+            }
+        }
         let book = self.book(job, rule, instrument, make.schema);
         self.delta(job, book, head, &[], Some(change))
     }
@@ -346,6 +356,8 @@ impl State {
             let doubtful = self.books[at].sync.phase != Phase::Live;
             if doubtful && rule.snapshot == spec::SnapshotFrom::Request {
                 self.keep_delta(job, at, head, levels, order);
+            } else if unproved(&rule) {
+                self.remember(job, at, head, levels, order);
             }
             self.publish_entries(at, &stamp, &entries, if doubtful { F_MAYBE_BAD_BOOK } else { 0 });
         }

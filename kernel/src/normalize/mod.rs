@@ -1,5 +1,6 @@
 //! Turns batches of raw payloads into DBN: finds the message, takes its values, keeps books, writes records.
 
+mod again;
 mod apply;
 mod blocks;
 mod books;

@@ -7,6 +7,7 @@ use super::SESSION_CHANNEL;
 use crate::json::{Found, Tree};
 use crate::record::{self, Health, Schema, Stamp};
 use crate::spec::LinkRule;
+use crate::sync::unproved;
 use crate::wire::PayloadView;
 
 impl State {
@@ -68,6 +69,9 @@ impl State {
             let connection = self.channels.get(channel).map_or(0, |known| known.connection);
             if !which(connection, linked) || !self.books[at].sync.doubt() {
                 continue;
+            }
+            if unproved(&self.books[at].rule) {
+                self.books[at].kept.clear();
             }
             self.resyncs += 1;
             let ts_recv = if ts_recv == 0 { self.books[at].stamp.ts_recv } else { ts_recv };

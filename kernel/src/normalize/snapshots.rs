@@ -13,13 +13,16 @@ use crate::book::{Level, ASK, BID};
 use crate::decimal::Dec;
 use crate::glob;
 use crate::record::{self, Entry, Health, Stamp, F_MAYBE_BAD_BOOK, F_MBP, F_SNAPSHOT};
-use crate::sync::{Phase, Taking};
+use crate::sync::{unproved, Phase, Taking};
 
 impl State {
     /// A full book has come: takes it, brings it forward by what was kept, and publishes it.
     pub(super) fn snapshot(&mut self, job: &Job<'_>, at: usize, head: &Head, changes: &[Change]) -> Result<(), Reject> {
         let instrument = self.books[at].instrument;
         let rule = Arc::clone(&self.books[at].rule);
+        if unproved(&rule) && self.books[at].sync.phase == Phase::Live {
+            return self.snapshot_again(job, at, head, changes);
+        }
         let was = self.books[at].sync.phase;
         let mut kept = std::mem::take(&mut self.books[at].kept);
         let waiting = kept.len();
@@ -53,7 +56,9 @@ impl State {
             if asked {
                 self.event(EventKind::Recovered, Some(job.channel), Some(instrument), "first snapshot", 0, id);
             }
-            return self.follow(at, &kept);
+            self.follow(at, &kept)?;
+            self.keep_history(at, kept);
+            return Ok(());
         }
         let mut silent = Vec::new();
         for delta in &kept {
@@ -63,6 +68,7 @@ impl State {
             let id = delta.ids.map_or(0, |ids| ids.last);
             stamp = self.stamp(instrument, job.ts_recv, delta.ts_event, delta.ts_sent, id);
         }
+        self.keep_history(at, kept);
         self.prove(job, at, &rule, head);
         self.publish_book(at, stamp);
         if was == Phase::Resyncing && self.books[at].sync.phase == Phase::Live {
@@ -73,7 +79,7 @@ impl State {
         Ok(())
     }
 
-    fn apply(&mut self, at: usize, delta: &Delta, entries: &mut Vec<(Entry, Exact)>) -> Result<(), Reject> {
+    pub(super) fn apply(&mut self, at: usize, delta: &Delta, entries: &mut Vec<(Entry, Exact)>) -> Result<(), Reject> {
         let id = delta.ids.map_or(0, |ids| ids.last);
         match &delta.order {
             Some(order) => self.apply_order(at, order, id, entries),
@@ -100,7 +106,7 @@ impl State {
     }
 
     /// Publishes the book as it stands.
-    fn publish_book(&mut self, at: usize, stamp: Stamp) {
+    pub(super) fn publish_book(&mut self, at: usize, stamp: Stamp) {
         self.books[at].stamp = stamp;
         self.books[at].dirty = true;
         let records = self.book_records(at, stamp);
@@ -110,7 +116,7 @@ impl State {
         }
     }
 
-    fn fill(&mut self, job: &Job<'_>, at: usize, changes: &[Change]) -> Result<(), Reject> {
+    pub(super) fn fill(&mut self, job: &Job<'_>, at: usize, changes: &[Change]) -> Result<(), Reject> {
         let instrument = self.books[at].instrument;
         let name = self.channels.get(job.channel).map_or("", |known| known.name.as_str());
         let book = &mut self.books[at];

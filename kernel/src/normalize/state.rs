@@ -480,7 +480,8 @@ impl State {
         let records: Vec<(&str, u64)> = records.filter(|(_, count)| *count > 0).collect();
         let known = self.instruments.all().iter().filter(|known| known.known == Known::Definition).count() as u64;
         let inferred = self.instruments.all().len() as u64 - known;
-        let kept: usize = self.books.iter().map(|book| VecDeque::len(&book.kept)).sum();
+        let waiting = self.books.iter().filter(|book| book.sync.phase != Phase::Live);
+        let kept: usize = waiting.map(|book| VecDeque::len(&book.kept)).sum();
         BTreeMap::from([
             ("records".into(), pairs(&records)),
             ("rejected".into(), self.rejected.clone()),

@@ -58,7 +58,10 @@ class EthereumMarket(Script):
 
     def page(self, ask: Ask, view: View) -> str | None:
         """The logs from a block on, or a refusal where they are too many."""
-        told = trades(view, ask, self.period, after_id=_number(ask.cursor) - 1, limit=_MOST_LOGS + 1)
+        first, _, last = ask.cursor.partition(" ")
+        told = trades(view, ask, self.period, after_id=_number(first) - 1, limit=_MOST_LOGS + 1)
+        if last.startswith("0x"):
+            told = [one for one in told if one.id <= _number(last)]
         if len(told) > _MOST_LOGS:
             return _error(ask.number, -32005, f"query returned more than {_MOST_LOGS} results")
         logs = ",".join(_told(view.listing, one) for one in told)
@@ -83,9 +86,8 @@ class Node(GenericDialogue):
                 found = hear(request.message, message)
                 if found is not None:
                     pool = found["symbol"]
-                    return [
-                        Reply(Ask(Asked.PAGE, pool, channel=f"swaps@{pool}", number=number, cursor=found["cursor"]))
-                    ]
+                    span = f"{found['cursor']} {found['until']}"
+                    return [Reply(Ask(Asked.PAGE, pool, channel=f"swaps@{pool}", number=number, cursor=span))]
             return [Say(_error(number, -32602, "invalid argument 0").encode())]
         if method == "eth_chainId":
             return [Say(f'{{"jsonrpc":"2.0","id":{number},"result":"0x1"}}'.encode())]

@@ -8,6 +8,9 @@ from session_manager.session.desk import Desk
 from tapeline.spec.session import Request
 from tapeline.spec.subscribe import Channel, pieces
 
+_FIRST_RETRY = 0.25
+_LONGEST_RETRY = 30.0
+
 
 class Backfills:
     """The cursors of channels that owe something. `cursor` tells how far a channel has come, `connection` what it rides on."""
@@ -36,6 +39,9 @@ class Backfills:
         if not known.family.backfill or cursor is None:
             return
         request = self._requests[known.family.backfill]
+        if known.family.backfill_span:
+            self._ask_part(now, known, request, int(cursor, 16), known.family.backfill_span, 0)
+            return
         own = {**pieces(known), "cursor": cursor}
 
         def paid() -> int:
@@ -43,6 +49,29 @@ class Backfills:
             return self._connection(known.id)
 
         self._desk.ask(now, request, known.id, own, paid)
+
+    def _ask_part(self, now: float, known: Channel, request: Request, start: int, span: int, failures: int) -> None:
+        """Asks for a part of what is owed; what came by itself meanwhile tells how far there is anything to ask for."""
+        newest = int(self._cursor(known.id) or "0x0", 16)
+        whole = start + span > newest
+        until = "latest" if whole else hex(start + span - 1)
+        own = {**pieces(known), "cursor": hex(start), "until": until}
+
+        def paid() -> int:
+            if whole:
+                self._owed.pop(known.id, None)
+            elif known.id in self._owed:
+                self._owed[known.id] = hex(start + span)
+                self._ask_part(now, known, request, start + span, known.family.backfill_span, 0)
+            return self._connection(known.id)
+
+        def failed(later: float, reason: str, retry_after: float) -> None:
+            if known.id in self._owed:
+                delay = max(retry_after, min(_FIRST_RETRY * 2.0**failures, _LONGEST_RETRY))
+                smaller = max(min(span, newest - start) // 2, 1)
+                self._ask_part(later + delay, known, request, start, smaller, min(failures + 1, 10))
+
+        self._desk.ask(now, request, known.id, own, paid, failed=failed)
 
     def forget(self, channel: str) -> None:
         """The channel is given up."""

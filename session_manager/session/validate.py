@@ -118,7 +118,7 @@ def _asked(family: Family) -> Iterator[tuple[str, set[str]]]:
     if family.snapshot:
         yield family.snapshot, {"id", "key"}
     if family.backfill:
-        yield family.backfill, {"id", "key", "cursor"}
+        yield family.backfill, {"id", "key", "cursor", *(("until",) if family.backfill_span else ())}
     if family.poll is not None:
         yield family.poll.request, {"id", "cursor"}
 

@@ -61,6 +61,8 @@ SESSION = Session(
             "node",
             fields=(("params", '["logs",{' + FILTER + "}]"),),
             backfill="logs",
+            # Providers bound ranges and results, each in its own way.
+            backfill_span=500,
         ),
     ),
     subscription=Subscription(
@@ -90,7 +92,7 @@ SESSION = Session(
             Schema.TRADES,
             message='{"jsonrpc":"2.0","id":${id},"method":"eth_getLogs","params":[{'
             + FILTER
-            + ',"fromBlock":"${cursor}","toBlock":"latest"}]}',
+            + ',"fromBlock":"${cursor}","toBlock":"${until}"}]}',
             answer=(Match("result", ("logs",)),),
             id="id",
             failed=(Match("error"),),

@@ -198,6 +198,9 @@ class Family:
     """Polled, not subscribed."""
     backfill: str = ""
     """The request that brings what was missed: made after every new subscription of a channel whose cursor is known."""
+    backfill_span: int = 0
+    """Cursors are hexadecimal numbers, and a request asks for so many of them, `${cursor}` to `${until}` (at last `latest`); after an
+    answer for the next ones, after a refusal for half as many, a while later."""
 
 
 class Batch(Enum):

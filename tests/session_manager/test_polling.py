@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from tapeline.schemas import Schema
+from tapeline.spec.routing import Match
 from tapeline.spec.session import Request
 from tests.session_manager.desk import Connect, Desk, Emit, Fetch
 from tests.session_manager.made_up import BACKFILLED, POLLED
@@ -194,6 +196,34 @@ def test_what_was_missed_may_be_asked_for_over_the_socket() -> None:
     assert desk.texts()[-1] == '{"id":3,"method":"getLogs","params":["A","0x10"]}'
     assert desk.frame('{"id":3,"result":[]}', 1)
     assert desk.payloads("swaps:A") == [b'{"id":3,"result":[]}']
+
+
+def test_what_was_missed_is_asked_for_in_parts_and_smaller_ones_where_these_are_refused() -> None:
+    """From the old place to what has come by itself since; a refused part is halved, after a while, and the rest follows."""
+    families = tuple(replace(family, backfill_span=100) for family in BACKFILLED.families)
+    url = "https://x.example/logs?from=${cursor}&to=${until}"
+    asked = replace(BACKFILLED.requests[0], url=url, failed=(Match("error"),))
+    desk = Desk(BACKFILLED, ["logs:A"], families=families, requests=(asked, BACKFILLED.requests[1]))
+    desk.open()
+    desk.frame('{"ok":1,"id":1}')
+    desk.seen("logs:A")
+    desk.cursors["logs:A"] = hex(1000)
+    desk.close(0)
+    desk.wait(1.0)
+    desk.connect(1)
+    desk.cursors["logs:A"] = hex(1150)
+    desk.seen("logs:A", connection=1)
+    parts = []
+    for body in (b'{"error":"more than 10000"}', b"[1]", b"[2]", b"[3]"):
+        desk.wait(1.0)
+        fetch = desk.of(Fetch)[-1]
+        parts.append(fetch.url.partition("?")[2])
+        desk.answer(fetch.key, body)
+    desk.wait(60.0)
+    spans = [(1000, 1099), (1000, 1049), (1050, 1149)]
+    assert parts == [*(f"from={first:#x}&to={last:#x}" for first, last in spans), f"from={1150:#x}&to=latest"]
+    assert desk.payloads("logs:A") == [b"[1]", b"[2]", b"[3]"]
+    assert len(desk.of(Fetch)) == 4
 
 
 def test_a_dear_request_is_not_passed_by_cheap_ones_for_ever() -> None:

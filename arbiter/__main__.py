@@ -6,8 +6,6 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
-from urllib.parse import urlsplit, urlunsplit
 
 from arbiter.feed import Feed
 from tapeline import venues
@@ -79,24 +77,13 @@ async def _serve(args: argparse.Namespace, stop: asyncio.Event) -> None:
             await cancel(*taking, *publishing)
 
 
-def apart(url: str, nodes: Sequence[str]) -> tuple[str, str]:
-    """A URL for each instance's subscription: in a cluster they begin at different nodes, so that losing one costs one instance."""
-    if len(nodes) < 2:
-        return url, url
-    login, at_sign, _ = urlsplit(nodes[0]).netloc.rpartition("@")
-    places = [urlsplit(node).netloc.rpartition("@")[2] for node in nodes]
-    turned = (places, [*places[1:], places[0]])
-    one, two = (urlunsplit(urlsplit(nodes[0])._replace(netloc=login + at_sign + ",".join(some))) for some in turned)
-    return one, two
-
-
 async def _follow(consumer: Consumer, feeds: dict[str, Feed]) -> None:
     async for batch in consumer.batches():
         touched: dict[str, Feed] = {}
         now = now_ns()
         for item in batch:
             if isinstance(item, Hole):
-                # It is the other instance's to fill.
+                # Of one instance it is the other's to fill; of the connections, both start again with what is known.
                 count("arbiter_holes", reason=item.reason.value)
                 event("hole", Level.WARNING, pattern=item.pattern, reason=item.reason.value)
                 continue

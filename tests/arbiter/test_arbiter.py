@@ -13,19 +13,15 @@ import hiredis
 import pytest
 from tapeline_kernel import Normalizer, Router
 
-from arbiter.__main__ import apart
 from tapeline import identity, redis_keys
 from tapeline.cli.up.children import Child, spawn
 from tapeline.consumer import Consumer, Hole, Message
 from tapeline.ingest.v1 import ingest_pb2
 from tapeline.offline.feed import Feed
-from tapeline.redis_place import RedisPlace
-from tapeline.redis_url import seeds
 from tapeline.schemas import Schema
 from tapeline.spec.encode import encode
 from tapeline.venues import load
 from tests.consumer.publishing import Publisher, publishing, until
-from tests.support.redis_cluster import RedisCluster
 
 CAPTURES = Path(__file__).resolve().parents[1] / "fixtures" / "captures"
 F_SNAPSHOT = 0x20
@@ -252,12 +248,3 @@ def test_identities_do_not_depend_on_the_instance() -> None:
         said.append(keys)
     assert said[0] == said[1]
     assert sum(map(len, said[0].values())) > 500
-
-
-async def test_the_subscriptions_of_the_instances_go_to_different_nodes(tmp_path: Path) -> None:
-    """Losing the node that one listens at then costs one instance, which the other makes good; one server is one server."""
-    with RedisCluster(tmp_path) as cluster:
-        one, two = apart(cluster.url, await RedisPlace(cluster.url).all())
-        assert seeds(one)[0] != seeds(two)[0]
-        assert sorted(seeds(one)) == sorted(seeds(two))
-    assert apart("redis://a:1/0", ["redis://a:1/0"]) == ("redis://a:1/0", "redis://a:1/0")

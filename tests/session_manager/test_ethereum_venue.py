@@ -18,6 +18,7 @@ from session_manager.provider import Provider, Running
 from tapeline.spec.encode import encode
 from tapeline.venues import load as load_venue
 from tests.emulator.client import running
+from tests.session_manager.desk import Desk
 from tests.session_manager.fake_venue import until
 from tests.session_manager.test_provider import payloads
 
@@ -121,3 +122,27 @@ async def test_a_subscription_is_given_up_by_the_id_its_ack_told() -> None:
         came = numbers(logs(provider))
         assert came == list(range(came[0], came[0] + len(came)))
         assert provider.session.reconnects == 0
+
+
+def test_a_range_with_too_many_logs_is_asked_for_in_smaller_parts() -> None:
+    """`query returned more than 10000 results` names the request: half of it, and then the rest up to the present."""
+    desk = Desk(load("ethereum"), [SWAPS])
+    desk.open()
+    desk.frame('{"jsonrpc":"2.0","id":1,"result":"0xaa"}')
+    desk.cursors[SWAPS] = hex(17_000_000)
+    desk.close(0)
+    desk.wait(1.0)
+    desk.connect(1)
+    desk.cursors[SWAPS] = hex(17_000_400)
+    desk.frame('{"jsonrpc":"2.0","id":2,"result":"0xbb"}', 1)
+    asked = [json.loads(text) for text in desk.texts()]
+    assert [asked[-1]["params"][0][name] for name in ("fromBlock", "toBlock")] == [hex(17_000_000), "latest"]
+    refusal = {"code": -32005, "message": "query returned more than 10000 results"}
+    desk.frame(json.dumps({"jsonrpc": "2.0", "id": asked[-1]["id"], "error": refusal}), 1)
+    desk.wait(1.0)
+    again = json.loads(desk.texts()[-1])
+    assert [again["params"][0][name] for name in ("fromBlock", "toBlock")] == [hex(17_000_000), hex(17_000_199)]
+    desk.frame(json.dumps({"id": again["id"], "result": "logs"}), 1)
+    desk.wait(1.0)
+    rest = json.loads(desk.texts()[-1])
+    assert [rest["params"][0][name] for name in ("fromBlock", "toBlock")] == [hex(17_000_200), "latest"]

@@ -123,7 +123,7 @@ def _requests_of(family: Family) -> tuple[str, ...]:
 
 
 _MARK = "\x00"
-_MOVING = ("cursor", "key", "nonce", "id")
+_MOVING = ("cursor", "until", "key", "nonce", "id")
 """Pieces that change from request to request of one channel."""
 
 

@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
     async def _tick(self) -> None:
         """Each second: what the venue says by itself, and protocol pings."""
         every = max((p.every for p in self.served.session.server_pings if p.carrier is Beat.PROTOCOL), default=0.0)
-        pinged = self._ponged = self._loop.time()
+        asked = pinged = self._ponged = self._loop.time()
         while self._transport is not None:
             await asyncio.sleep(1.0)
             if self._stalled:
@@ -234,8 +234,11 @@ class Connection(asyncio.Protocol):
             self._act(self._dialogue.tick(self.served.clock(), now - self._said_at))
             if every and self._carrier is None and now - pinged >= every:
                 pinged = now
+                if self._ponged >= asked:
+                    # The first that is not answered counts.
+                    asked = now
                 self._write(wire.frame(b"%d" % self.served.clock(), wire.Opcode.PING))
-            if every and pinged - self._ponged > _PONG_WITHIN:
+            if every and self._ponged < asked < now - _PONG_WITHIN:
                 self._close(1008, "Pong timeout")
 
     # the stream

@@ -78,7 +78,7 @@ class FakeVenue:
         if self.refuses:
             self.refused += 1
             raise web.HTTPTooManyRequests(headers=self.refuses)
-        while self.hangs and self.hangs in request.path_qs:
+        while self.hangs and self.hangs in request.path_qs:  # noqa: ASYNC110 - the test changes a plain attribute
             await asyncio.sleep(0.05)
         client = web.WebSocketResponse(autoping=False)
         await client.prepare(request)

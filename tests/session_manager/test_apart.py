@@ -107,7 +107,7 @@ def test_a_connection_that_fails_again_and_again_leaves_attempts_to_the_others()
     desk.connect(well)
     desk.seen("well:A", connection=well)
     for _ in range(60):
-        sick = [line for line in desk.session.lines if line.shard.endpoint.name == "sick"][0]
+        sick = next(line for line in desk.session.lines if line.shard.endpoint.name == "sick")
         if sick.stage.value == "connecting":
             desk.close(sick.connection, 0, "refused")
         desk.seen("well:A", connection=well)

@@ -167,8 +167,16 @@ class Merger:
     """
 
     def __new__(
-        cls, *, prefer: int | None, wait_ns: int, patience_ns: int, settle_ns: int, window_ns: int, memory_bytes: int,
-        dense_after: int, floor_ns: int = 0,
+        cls,
+        *,
+        prefer: int | None,
+        wait_ns: int,
+        patience_ns: int,
+        settle_ns: int,
+        window_ns: int,
+        memory_bytes: int,
+        dense_after: int,
+        floor_ns: int = 0,
     ) -> Self: ...
     def lane(self, name: str) -> int:
         """The number of a merged channel, from 0 in order of appearance; raises SpecError where the name is none."""

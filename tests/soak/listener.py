@@ -59,7 +59,8 @@ class Book:
     def take(self, item: Message | Hole) -> None:
         """A message or a hole."""
         if isinstance(item, Hole):
-            self.holes[item.reason.value] += 1
+            # `*` where all of the connection is concerned.
+            self.holes[(item.pattern.split(".") + ["*"] * 5)[3]] += 1
             event("hole", pattern=item.pattern, reason=item.reason.value, from_ns=item.from_ns, to_ns=item.to_ns)
             return
         if item.snapshot:

@@ -68,8 +68,10 @@ def judge(
         problems += [f"{name} grew from {told['early']:.0f} to {told['last']:.0f} MiB" for name, told in grown.items()
                      if told["last"] > told["early"] * (1 + _GROWTH) + 32 and told["seconds"] > 240]  # fmt: skip
     listener = stats.get("listener", {})
-    if listener.get("holes"):
-        problems.append(f"MERGED: the consumer was told of holes: {listener['holes']}")
+    nobody = {one.venue.upper(): one.nobody for one in accounts}
+    # Where a venue spoke and nobody was there, a hole is the truth.
+    problems += [f"MERGED: {count} holes told of {provider}" for provider, count in listener.get("holes", {}).items()
+                 if not nobody.get(provider)]  # fmt: skip
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     steps = [{"step": str(one.step), "kind": one.step.kind.value, "at": round((one.from_ns - done[0].from_ns) / 1e9, 1),
               "seconds": one.step.seconds, "count": one.step.count, "recovery": round(one.recovery, 1), "told": one.told}

@@ -8,9 +8,9 @@ from tests.faults.bench import Bench
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("venue", ["binance_spot", "binance_coinm"])
+@pytest.mark.parametrize("venue", ["binance_spot", "binance_coinm", "mexc"])
 def test_who_answers_its_venue_s_pings_is_not_closed(venue: str) -> None:
-    """Seven minutes: two pings of one venue, twenty of the other."""
+    """Seven minutes: protocol pings, often and seldom, and pings of our own."""
     bench = Bench(venue)
     try:
         bench.run(bench.until(lambda: False, 420.0))

@@ -33,6 +33,7 @@ _QUIET = 0.2
 """A stream starts when no channel was added for so long."""
 _REST = 0.02
 _PONG_WITHIN = 60.0
+_EARLY = 0.005
 _TOKEN_OVER = 1008
 _ECHO_WITHIN = 5.0
 _ANY = "*"
@@ -385,7 +386,8 @@ class Connection(asyncio.Protocol):
 
     def _resume(self) -> None:
         """The stall is over (unless another goes on): all that was held back, in its order."""
-        if self._loop.time() < self._stalled_until:
+        # A timer may ring a moment early.
+        if self._loop.time() < self._stalled_until - _EARLY:
             return
         self._stalled = False
         held, self._held = self._held, []

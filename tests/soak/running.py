@@ -20,7 +20,7 @@ from tests.soak.acts import Actor
 from tests.soak.options import Options
 from tests.soak.outcome import Outcome, judge
 from tests.soak.rig import Rig, SoakError, wait
-from tests.soak.schedule import Kind, schedule
+from tests.soak.schedule import FRAME_KINDS, Kind, schedule
 
 _HELD_BACK_NS = 3_000_000_000
 """How long before its end a killed session manager may have had what nobody had read."""
@@ -93,6 +93,12 @@ def _note_kills(rig: Rig, actor: Actor) -> None:
         if done.step.kind is Kind.KILL_SESSION_MANAGER:
             windows.setdefault(done.step.party, []).append((done.from_ns - _HELD_BACK_NS, done.to_ns or time.time_ns()))
     (rig.folder / "killed.json").write_text(json.dumps(windows))
+    harmed: dict[str, int] = {}
+    for done in actor.done:
+        if done.step.kind in FRAME_KINDS:
+            for venue in done.step.venues:
+                harmed[venue] = harmed.get(venue, 0) + done.step.count
+    (rig.folder / "harmed.json").write_text(json.dumps(harmed))
 
 
 def _accounts(rig: Rig, options: Options) -> list[Account]:

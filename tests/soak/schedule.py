@@ -65,7 +65,7 @@ class Step:
 
 
 SHORT = (
-    Kind.REDIS_FAILOVER, Kind.STORE_OUTAGE, Kind.KILL_SESSION_MANAGER, Kind.KILL_NORMALIZER, Kind.GAP, Kind.CLOSE, Kind.STALL,
+    Kind.KILL_NORMALIZER, Kind.KILL_SESSION_MANAGER, Kind.GAP, Kind.CLOSE, Kind.REDIS_FAILOVER, Kind.STORE_OUTAGE, Kind.STALL,
     Kind.KILL_BATCH_PROCESSOR,
 )  # fmt: skip
 """One of each sort, for a soak of a minute."""

@@ -16,15 +16,17 @@ from tests.soak.schedule import SHORT, Kind, schedule
 def test_every_payload_is_accounted_for_whatever_goes_wrong(tmp_path: Path) -> None:
     """What the emulator's ledger says was sent is in MERGED and in the coalesced raw store, each once."""
     options = Options(
-        tmp_path, seconds=75.0, rate=5_000, steps=len(SHORT), kinds=SHORT, linger_us=20_000, settle_seconds=0.5, outage_seconds=4.0,
+        tmp_path, seconds=65.0, rate=5_000, steps=len(SHORT), kinds=SHORT, linger_us=20_000, settle_seconds=0.5, outage_seconds=4.0,
     )  # fmt: skip
     outcome = soak(options)
     assert outcome.problems == [], text(outcome)
-    assert outcome.sent > 0.9 * 5_000 * 75
-    # The rest have their turn where the machine is quick enough.
-    assert {step["kind"] for step in outcome.steps} >= {
-        Kind.REDIS_FAILOVER.value, Kind.STORE_OUTAGE.value, Kind.KILL_SESSION_MANAGER.value, Kind.KILL_NORMALIZER.value,
-    }  # fmt: skip
+    assert outcome.sent > 0.9 * 5_000 * 65
+    # The last ones have their turn where the machine is quick enough.
+    done = {step["kind"] for step in outcome.steps}
+    assert done >= {
+        kind.value
+        for kind in (Kind.KILL_NORMALIZER, Kind.KILL_SESSION_MANAGER, Kind.GAP, Kind.CLOSE, Kind.REDIS_FAILOVER)
+    }
 
 
 def test_a_seed_gives_the_same_schedule_with_every_kind() -> None:

@@ -52,7 +52,7 @@ class RunningS3:
         """Stops the server as an operator does, so that it keeps what it holds."""
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.close()
 

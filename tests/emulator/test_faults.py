@@ -225,8 +225,17 @@ def _trade(number: int) -> bytes:
     return json.dumps(message).encode()
 
 
-NOT_HERE = {"checksum", "checksum_zero", "checksum_absent", "zero_price", "year_one", "member_split", "stale_delta"}
-"""Deribit has neither checksums nor compression nor ISO times."""
+NOT_HERE = {
+    "checksum",
+    "checksum_zero",
+    "checksum_absent",
+    "zero_price",
+    "year_one",
+    "member_split",
+    "stale_delta",
+    "reorg",
+}
+"""Deribit has neither checksums nor compression nor ISO times nor blocks."""
 
 
 @pytest.mark.parametrize("fault", sorted(FRAME_FAULTS))

@@ -30,5 +30,8 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> list[str]:
         """The keys that begin with this text, sorted; objects half written are never among them."""
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """As `list`, with the bytes of each object; in the order of the keys."""
+
     def delete(self, key: str) -> None:
         """Removes an object; one that is not there is no error."""

@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,18 +53,30 @@ class LocalStore:
             raise _explained(error, target) from error
 
     def list(self, prefix: str) -> builtins.list[str]:
-        """Walks only the folders the prefix allows; see ObjectStore."""
+        """See ObjectStore."""
+        return sorted(self._walk(prefix))
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """See ObjectStore."""
+        found = {}
+        for key in self.list(prefix):
+            target = self._path(key)
+            # One that is deleted meanwhile is not there.
+            with suppress(FileNotFoundError):
+                found[key] = target.stat().st_size
+        return found
+
+    def _walk(self, prefix: str) -> Iterator[str]:
+        """Only through the folders the prefix allows."""
         folder = prefix.rpartition("/")[0]
         start = self._path(folder) if folder else self._root
-        keys: list[str] = []
         for parent, folders, files in os.walk(start):
             if parent == str(self._root) and INCOMING in folders:
                 folders.remove(INCOMING)
             base = Path(parent).relative_to(self._root).as_posix()
             stem = "" if base == "." else base + "/"
             folders[:] = [name for name in folders if _may_hold(stem + name + "/", prefix)]
-            keys += [stem + name for name in files if (stem + name).startswith(prefix)]
-        return sorted(keys)
+            yield from (stem + name for name in files if (stem + name).startswith(prefix))
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""

@@ -90,7 +90,11 @@ class S3Store:
 
     def list(self, prefix: str) -> builtins.list[str]:
         """See ObjectStore."""
-        return self._ask(prefix, lambda: sorted(self._pages(prefix)))
+        return list(self.sizes(prefix))
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """See ObjectStore."""
+        return self._ask(prefix, lambda: dict(sorted(self._pages(prefix))))
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
@@ -107,12 +111,12 @@ class S3Store:
     def _body(self, key: str) -> bytes:
         return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
 
-    def _pages(self, prefix: str) -> builtins.list[str]:
+    def _pages(self, prefix: str) -> builtins.list[tuple[str, int]]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
         cut = len(self._prefix)
-        return [found["Key"][cut:] for page in pages for found in page.get("Contents", [])]
+        return [(found["Key"][cut:], found["Size"]) for page in pages for found in page.get("Contents", [])]
 
     def _ask(self, key: str, call: Callable[[], _Answer]) -> _Answer:
         try:

@@ -67,6 +67,15 @@ def test_list_gives_keys_by_their_beginning(store: ObjectStore) -> None:
     assert store.list("none/of/this") == []
 
 
+def test_sizes_are_those_of_the_objects(store: ObjectStore) -> None:
+    """The same keys as a listing gives, in the same order, with their bytes."""
+    for key, size in (("p/b", 3), ("p/a/x", 0), ("p/a/y", 70_000), ("q", 5)):
+        store.put(key, b"x" * size)
+    assert list(store.sizes("p/").items()) == [("p/a/x", 0), ("p/a/y", 70_000), ("p/b", 3)]
+    assert list(store.sizes("")) == store.list("") == ["p/a/x", "p/a/y", "p/b", "q"]
+    assert store.sizes("none/") == {}
+
+
 def test_a_deleted_object_is_gone(store: ObjectStore) -> None:
     """Deleting twice is no error; reading what is gone is one of its own kind."""
     store.put("a/b", b"x")

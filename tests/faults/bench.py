@@ -211,8 +211,12 @@ class Bench:
 
     def ready(self) -> bool:
         """Whether all connections are up, all channels speak, and no book waits for a snapshot."""
-        states = [state.status for line in self.provider.session.lines for state in line.subscriptions.states.values()]
-        active = bool(states) and all(status is Status.ACTIVE for status in states)
+        lines = self.provider.session.lines
+        states = [state.status for line in lines for state in line.subscriptions.states.values()]
+        # In a maintenance all is subscribed, and nothing comes.
+        active = (
+            bool(states) and all(status is Status.ACTIVE for status in states) and not any(one.paused for one in lines)
+        )
         return active and not self._resyncs.waiting and not self.waiting()
 
     def alone(self) -> bool:

@@ -284,7 +284,7 @@ CASES: tuple[Case, ...] = (
     Case("gap", _proved, _found, MISSED | {"checksum"}, command={"count": 2}),
     Case("gap", _next_trades, _trade_lost, RESYNCED, on="trade"),
     Case("duplicate", _book, quiet, MISSED),
-    Case("duplicate", lambda halves: _linked_trades(halves) and not halves.counted, exactly("excluded"), on="trade"),
+    Case("duplicate", _linked_trades, exactly("excluded"), on="trade"),
     Case("reorder", _proved, exactly("resync", "recovered"), RESYNCED),
     Case("stale_delta", lambda halves: halves.linked, quiet, MISSED),
     Case("truncate", _proved, _rejected, UNREAD | RESYNCED),

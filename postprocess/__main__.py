@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
-from pathlib import Path
 
 from postprocess.day import run_day
 from tapeline import telemetry
 from tapeline.errors import SettingError, TapelineError, UsageError
 from tapeline.objectstore import open_store
+from tapeline.offline.lake import Lake
 from tapeline.settings import Settings
 
 
@@ -23,15 +23,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("day", metavar="DAY", help="the UTC day, as 2026-08-02")
     parser.add_argument("--store", metavar="URL", help="where the raw payloads are (default: TAPELINE_STORE)")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where the tables go (default: `lake` in the data directory)"
-    )
+    parser.add_argument("--out", metavar="URL", help="where the tables go (default: TAPELINE_LAKE)")
     args = parser.parse_args(argv)
     try:
         settings = Settings.from_environment()
-        result = run_day(
-            _day(args.day), open_store(args.store or settings.store_url), args.out or settings.data_dir / "lake"
-        )
+        lake = Lake.at(args.out or settings.lake_url)
+        result = run_day(_day(args.day), open_store(args.store or settings.store_url), lake)
     except TapelineError as error:
         print(f"postprocess: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingError | UsageError) else 1

@@ -51,10 +51,11 @@ class Canonical:
         self._instance = instance
         meaning = _uncounted(venue.meaning) if instance == MERGED else venue.meaning
         self._kernel = Normalizer(encode(meaning), venue.provider, instance, "dbn")
-        self._columns = Columns(venue.provider, np.dtype(SIDECAR))
+        self._columns = Columns(np.dtype(SIDECAR))
         self._routing = encode(venue.session.routing)
         self._router: Router | None = None
         self._epoch = -1
+        self._payloads = 0
 
     def steps(self, payloads: Iterable[Payload]) -> Iterator[Step]:
         """Every payload once, in the order given.
@@ -84,13 +85,31 @@ class Canonical:
         """Raw symbols by instrument id."""
         return self._kernel.symbols()
 
+    def _raw(self, batch: list[Payload]) -> pa.Table:
+        rows = [payload.row for payload in batch]
+        first = self._payloads
+        self._payloads += len(rows)
+        columns = {
+            "channel": [payload.channel for payload in batch],
+            "instance": [payload.instance for payload in batch],
+            "raw_epoch": [row.epoch for row in rows],
+            "raw_sequence": [row.sequence for row in rows],
+            "schema": [payload.schema for payload in batch],
+            "connection": [row.connection for row in rows],
+            "ts_recv": [row.ts_recv for row in rows],
+            "ordinal": np.arange(first, self._payloads),
+            "payload": [row.payload for row in rows],
+            "seen_by": [payload.seen_by for payload in batch],
+        }
+        return pa.table(columns, schema=RAW_PAYLOADS.columns)
+
     def _step(self, batch: list[Payload]) -> Iterator[Step]:
         if not batch or self._router is None:
             return
         taken = self._router.take()
         spoken = [p for p in batch if not (self._instance == MERGED and p.channel == SESSION_CHANNEL)]
         if taken is None:
-            yield Step(_raw(self._venue.provider, batch), [], [])
+            yield Step(self._raw(batch), [], [])
             return
         first, _, encoded = taken
         output = self._kernel.normalize(encoded)
@@ -100,31 +119,15 @@ class Canonical:
             [p.instance for p in spoken],
             np.array([p.row.epoch for p in spoken], dtype=np.int64),
             np.array([p.row.sequence for p in spoken], dtype=np.int64),
+            np.array([p.row.ts_recv for p in spoken], dtype=np.int64),
         )
         parts = list(self._columns.parts(output.data, output.sidecar, origin, self._kernel.symbols()))
-        yield Step(_raw(self._venue.provider, batch), parts, _rejected(output, spoken, first))
+        yield Step(self._raw(batch), parts, _rejected(output, spoken, first))
 
 
 def _rejected(output: Output, batch: list[Payload], first: int) -> list[Payload]:
     places = [event.sequence - first for event in output.events if event.kind == "reject"]
     return [batch[place] for place in places if 0 <= place < len(batch)]
-
-
-def _raw(provider: str, batch: list[Payload]) -> pa.Table:
-    rows = [payload.row for payload in batch]
-    columns = {
-        "provider": [provider] * len(batch),
-        "channel": [payload.channel for payload in batch],
-        "instance": [payload.instance for payload in batch],
-        "raw_epoch": [row.epoch for row in rows],
-        "raw_sequence": [row.sequence for row in rows],
-        "schema": [payload.schema for payload in batch],
-        "connection": [row.connection for row in rows],
-        "ts_recv": np.array([row.ts_recv for row in rows], dtype="datetime64[ns]"),
-        "payload": [row.payload for row in rows],
-        "seen_by": [payload.seen_by for payload in batch],
-    }
-    return pa.table(columns, schema=RAW_PAYLOADS.columns)
 
 
 def _uncounted(meaning: Meaning) -> Meaning:

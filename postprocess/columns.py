@@ -13,7 +13,7 @@ import pyarrow as pa
 from postprocess.decimals import SCALE, Integers, decimals, powers_of_ten
 from postprocess.lots import DEFINITION, ONE, Change, Lots
 from postprocess.origins import Origin, Origins
-from tapeline.offline.tables import DECIMAL, KINDS, TIME, Field, Form, RecordKind, record_tables
+from tapeline.offline.tables import DECIMAL, KINDS, Field, Form, RecordKind, record_tables
 
 _SIDECAR = {
     "price": ("price", 1),
@@ -51,9 +51,9 @@ class Part:
 class Columns:
     """Turns what the kernel says, batch by batch, into rows; keeps the lots that definitions have announced."""
 
-    def __init__(self, provider: str, sidecar: np.dtype[np.void]) -> None:
-        self._provider = provider
+    def __init__(self, sidecar: np.dtype[np.void]) -> None:
         self._sidecar = sidecar
+        self._emitted = 0
         self._lots = Lots()
         self._origins = Origins()
 
@@ -71,11 +71,14 @@ class Columns:
             kind = KINDS[rtype]
             places = np.flatnonzero(rtypes == rtype)
             records = _records(whole, offsets[places], kind)
-            columns = self._place(side[places])
+            columns = self._origins.columns(side[places]["sequence"])
+            columns["ordinal"] = pa.array(places + self._emitted)
+            columns["venue_id"] = _venue_ids(side[places]["venue_id"])
             columns["raw_symbol"] = _symbols(kind, records, symbols)
             terms = self._lots.terms(records["instrument_id"], offsets[places], changes)
             yield Part(kind, records.tobytes(), self._rows(kind, records, side[places], terms, columns))
         self._lots.settle(changes)
+        self._emitted += len(side)
 
     def _rows(
         self,
@@ -103,10 +106,6 @@ class Columns:
             [columns[name].cast(table.columns.field(name).type) for name in table.columns.names], table.columns
         )
 
-    def _place(self, side: npt.NDArray[np.void]) -> dict[str, pa.Array]:
-        provider = pa.array([self._provider]).take(pa.array(np.zeros(len(side), dtype=np.int32)))
-        return {"provider": provider, **self._origins.columns(side["sequence"])}
-
 
 def _records(whole: npt.NDArray[np.uint8], offsets: npt.NDArray[np.uint64], kind: RecordKind) -> npt.NDArray[np.void]:
     """Gathers records of one size from among others."""
@@ -123,6 +122,11 @@ def _symbols(kind: RecordKind, records: npt.NDArray[np.void], symbols: Mapping[i
     return names.take(pa.array(inverse.reshape(-1)))
 
 
+def _venue_ids(values: npt.NDArray[np.uint64]) -> pa.Array:
+    """Ids of 2^63 and more are no BIGINT; 0 is none."""
+    return pa.array(values.astype(np.int64), mask=(values == 0) | (values > np.uint64(_NO_PRICE)))
+
+
 def _text(values: npt.NDArray[np.bytes_]) -> pa.Array:
     distinct, inverse = np.unique(values, return_inverse=True)
     words = pa.array([word.decode("utf-8", "replace") or None for word in distinct.tolist()], pa.string())
@@ -133,7 +137,7 @@ def _plain(field: Field, values: npt.NDArray[np.generic]) -> pa.Array:
     if field.form is Form.TEXT:
         return _text(values.astype(np.bytes_))
     if field.form is Form.TIME:
-        return pa.array(values.astype(np.int64), mask=values == np.uint64(_NO_TIME)).cast(TIME)
+        return pa.array(values.astype(np.int64), mask=values == np.uint64(_NO_TIME))
     return pa.array(values)
 
 

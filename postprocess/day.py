@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
-from pathlib import Path
 
 from postprocess.canonical import MERGED, Canonical, Payload
 from postprocess.coalesce import Identity, coalesce
@@ -19,7 +18,7 @@ from tapeline import telemetry
 from tapeline.errors import UnknownVenueError
 from tapeline.identity import of_payloads
 from tapeline.objectstore.base import ObjectStore
-from tapeline.offline.lake import Lake, Published
+from tapeline.offline.lake import Lake, Manifest
 from tapeline.offline.tables import LEDGER, LEDGER_GAPS, RAW_PAYLOADS, all_tables, record_tables
 from tapeline.venues import Venue, load
 
@@ -37,46 +36,39 @@ class Result:
     objects: int = 0
 
 
-def run_day(day: date, store: ObjectStore, out: Path) -> Result:
-    """Makes the tables of a UTC day and publishes them in one step; a second run gives the same and replaces the first.
+def run_day(day: date, store: ObjectStore, lake: Lake) -> Result:
+    """Makes the tables of a UTC day and publishes them in one step.
 
     A day without raw payloads is published empty: that is a finding too.
     """
     objects = find_day(store, day)
-    lake = Lake(out)
     result = Result(day.isoformat(), objects=len(objects.keys()))
-    with Staging(out, day.isoformat(), _run_name(objects, lake.day(day))) as staging:
-        for provider in objects.providers():
-            try:
-                venue = load(provider.lower())
-            except UnknownVenueError as error:
-                telemetry.count("postprocess_unknown_providers")
-                telemetry.event("unknown_provider", telemetry.Level.ERROR, provider=provider, reason=str(error))
-                continue
-            _provider(venue, objects, store, staging, result)
-            result.providers.append(provider)
-        lake.publish(staging.settle())
+    versions: dict[str, int] = {}
+    for provider in objects.providers():
+        try:
+            venue = load(provider.lower())
+        except UnknownVenueError as error:
+            telemetry.count("postprocess_unknown_providers")
+            telemetry.event("unknown_provider", telemetry.Level.ERROR, provider=provider, reason=str(error))
+            continue
+        version = max(lake.versions(day, provider), default=0) + 1
+        with Staging(lake, day, provider, version) as staging:
+            files = _provider(venue, objects, store, staging, result)
+            tables, dbn = staging.settle(files.rows)
+        digest = hashlib.sha256("\n".join(objects.keys()).encode()).hexdigest()
+        lake.add(Manifest(day.isoformat(), provider, version, digest, tables, dbn, {}, {}))
+        versions[provider] = version
+        result.providers.append(provider)
+    lake.publish(day, versions)
     return result
 
 
-def _run_name(objects: DayObjects, before: Published | None) -> str:
-    """Named by what goes in; never the name of the files that count now, for they may be in use."""
-    digest = hashlib.sha256("\n".join(objects.keys()).encode()).hexdigest()[:12]
-    taken = {Path(name).name.split(".")[0] for name in _names(before)}
-    names = (digest, f"{digest}-again")
-    return next(name for name in names if name not in taken)
-
-
-def _names(day: Published | None) -> list[str]:
-    return [] if day is None else [*(name for names in day.tables.values() for name in names), *day.dbn]
-
-
-def _provider(venue: Venue, objects: DayObjects, store: ObjectStore, staging: Staging, result: Result) -> None:
+def _provider(venue: Venue, objects: DayObjects, store: ObjectStore, staging: Staging, result: Result) -> ProviderFiles:
     provider = venue.provider
     channels = objects.of(provider)
     instances = {instance for _, keys in channels for instance in keys}
     canonical = Canonical(venue, instances.pop() if len(instances) == 1 else MERGED)
-    ledger = Ledger(provider)
+    ledger = Ledger()
     files = ProviderFiles(staging, provider)
     span: tuple[int, int] | None = None
     try:
@@ -84,7 +76,7 @@ def _provider(venue: Venue, objects: DayObjects, store: ObjectStore, staging: St
         for step in canonical.steps(_payloads(channels, store, ledger, identity)):
             files.add_rows(RAW_PAYLOADS, step.raw)
             result.payloads += step.raw.num_rows
-            stamps = step.raw.column("ts_recv").cast("int64").to_numpy()
+            stamps = step.raw.column("ts_recv").to_numpy()
             low, high = int(stamps.min()), int(stamps.max())
             span = (min(low, span[0]), max(high, span[1])) if span is not None else (low, high)
             for part in step.parts:
@@ -92,13 +84,14 @@ def _provider(venue: Venue, objects: DayObjects, store: ObjectStore, staging: St
                 files.add_records(part.kind.schema, part.data)
                 result.records += part.rows.num_rows
             for payload in step.rejected:
-                ledger.note_rejected(payload.channel, payload.row.ts_recv)
+                ledger.note_rejected(payload.channel, payload.schema, payload.row.ts_recv)
                 result.rejected += 1
         gaps = ledger.gaps()
         result.gaps += gaps.num_rows
         files.add_rows(LEDGER, ledger.hours())
         files.add_rows(LEDGER_GAPS, gaps)
         files.finish(all_tables(), span or (0, 0), canonical.symbols())
+        return files
     except BaseException:
         files.abandon()
         raise
@@ -110,7 +103,7 @@ def _payloads(
     """All channels' coalesced payloads side by side, by time of receipt."""
     streams = [_channel(channel, keys, store, ledger, identity) for channel, keys in channels]
     for _, _, payload in heapq.merge(*streams, key=lambda item: item[:2]):
-        ledger.note_merged(payload.channel, payload.row.ts_recv, payload.seen_by)
+        ledger.note_merged(payload.channel, payload.schema, payload.row.ts_recv, payload.seen_by)
         yield payload
 
 

@@ -38,49 +38,42 @@ class Sequences:
 class Ledger:
     """The account of one provider's day."""
 
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
-        self._seen: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
         self._sequences: dict[tuple[str, int], Sequences] = defaultdict(Sequences)
 
     def note_raw(self, instance: str, row: RawRow) -> None:
         """A payload found in an instance's objects."""
         self._sequences[instance, row.epoch].note(row.sequence)
 
-    def note_merged(self, channel: str, ts_recv: int, seen_by: str) -> None:
+    def note_merged(self, channel: str, schema: str, ts_recv: int, seen_by: str) -> None:
         """A payload of the coalesced stream."""
-        self._seen[channel, ts_recv // HOUR_NS][seen_by] += 1
+        self._seen[channel, schema, ts_recv // HOUR_NS % 24][seen_by] += 1
 
-    def note_rejected(self, channel: str, ts_recv: int) -> None:
+    def note_rejected(self, channel: str, schema: str, ts_recv: int) -> None:
         """A payload the kernel could make nothing of."""
-        self._seen[channel, ts_recv // HOUR_NS]["rejected"] += 1
+        self._seen[channel, schema, ts_recv // HOUR_NS % 24]["rejected"] += 1
 
     def hours(self) -> pa.Table:
         """The rows of `ledger`."""
         rows = [
             {
-                "provider": self._provider,
                 "channel": channel,
-                "hour": hour * HOUR_NS,
+                "schema": schema,
+                "hour": hour,
                 "primary_only": seen[PRIMARY],
                 "replica_only": seen[REPLICA],
                 "in_both": seen[BOTH],
                 "rejected": seen["rejected"],
             }
-            for (channel, hour), seen in sorted(self._seen.items())
+            for (channel, schema, hour), seen in sorted(self._seen.items())
         ]
         return pa.Table.from_pylist(rows, schema=LEDGER.columns)
 
     def gaps(self) -> pa.Table:
         """The rows of `ledger_gaps`."""
         rows = [
-            {
-                "provider": self._provider,
-                "instance": instance,
-                "raw_epoch": epoch,
-                "from_sequence": first,
-                "to_sequence": last,
-            }
+            {"kind": "raw", "instance": instance, "raw_epoch": epoch, "from_sequence": first, "to_sequence": last}
             for (instance, epoch), sequences in sorted(self._sequences.items())
             for first, last in sequences.gaps()
         ]

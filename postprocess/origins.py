@@ -26,6 +26,8 @@ class Origin:
     instances: Sequence[str]
     epochs: npt.NDArray[np.int64]
     sequences: npt.NDArray[np.int64]
+    stamps: npt.NDArray[np.int64]
+    """When each was received, ns."""
 
 
 class Origins:
@@ -46,7 +48,7 @@ class Origins:
             self._size -= len(self._batches.popleft().channels)
 
     def columns(self, sequences: npt.NDArray[np.uint64]) -> dict[str, pa.Array]:
-        """Channel, instance, epoch and sequence in the raw stream; NULL for a payload too long ago."""
+        """Channel, instance, epoch, sequence and time of receipt in the raw stream; NULL for a payload too long ago."""
         newest = self._batches[-1]
         places = sequences.astype(np.int64) - newest.first
         if places.size and int(places.min()) < 0:
@@ -57,25 +59,33 @@ class Origins:
             "instance": pa.array(newest.instances, pa.string()).take(taken),
             "raw_epoch": pa.array(newest.epochs[places]),
             "raw_sequence": pa.array(newest.sequences[places]),
+            "ts_recv": pa.array(newest.stamps[places]),
         }
 
     def _scattered(self, sequences: npt.NDArray[np.uint64]) -> dict[str, pa.Array]:
         firsts = [batch.first for batch in self._batches]
-        rows: list[tuple[str | None, str | None, int | None, int | None]] = []
+        rows: list[tuple[str | None, str | None, int | None, int | None, int | None]] = []
         for sequence in sequences.tolist():
             at = bisect_right(firsts, sequence) - 1
             batch = self._batches[at] if at >= 0 else None
             place = sequence - batch.first if batch is not None else 0
             if batch is None or place >= len(batch.channels):
-                rows.append((None, None, None, None))
+                rows.append((None, None, None, None, None))
                 continue
             rows.append(
-                (batch.channels[place], batch.instances[place], int(batch.epochs[place]), int(batch.sequences[place]))
+                (
+                    batch.channels[place],
+                    batch.instances[place],
+                    int(batch.epochs[place]),
+                    int(batch.sequences[place]),
+                    int(batch.stamps[place]),
+                )
             )
-        channels, instances, epochs, numbers = zip(*rows, strict=True)
+        channels, instances, epochs, numbers, stamps = zip(*rows, strict=True)
         return {
             "channel": pa.array(channels, pa.string()),
             "instance": pa.array(instances, pa.string()),
             "raw_epoch": pa.array(epochs, pa.int64()),
             "raw_sequence": pa.array(numbers, pa.int64()),
+            "ts_recv": pa.array(stamps, pa.int64()),
         }

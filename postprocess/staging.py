@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import tempfile
+from datetime import date
 from pathlib import Path
 from typing import Self
 
@@ -10,55 +12,61 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tapeline.offline.dbn_file import DbnFile
-from tapeline.offline.lake import Published
-from tapeline.offline.tables import Table
+from tapeline.offline.lake import DBN, File, Lake, version_folder
+from tapeline.offline.tables import KINDS, Table
 from tapeline.schemas import Schema
 
 ROWS_IN_MEMORY = 131_072
 """Rows of a table that are gathered into one row group."""
 
+KIND_SIZES = {kind.schema: kind.dtype.itemsize for kind in KINDS.values()}
+"""Bytes of a record by schema."""
+
 
 class Staging:
-    """Files of one run over one day."""
+    """Files of one version of a provider's day, on this machine until they are whole."""
 
-    def __init__(self, root: Path, day: str, run: str) -> None:
-        self._root = root
-        self._day = day
-        self._run = run
-        self._hidden = root / f".staging-{day}-{run}"
+    def __init__(self, lake: Lake, day: date, provider: str, version: int) -> None:
+        self._lake = lake
+        self._folder = version_folder(day, provider, version)
+        self._hidden = tempfile.TemporaryDirectory(prefix="tapeline-")
         self._tables: dict[str, list[str]] = {}
-        self._dbn: list[str] = []
+        self._dbn: dict[str, list[str]] = {}
 
     def __enter__(self) -> Self:
-        shutil.rmtree(self._hidden, ignore_errors=True)
-        self._hidden.mkdir(parents=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._hidden, ignore_errors=True)
+        self._hidden.cleanup()
 
-    def parquet(self, table: Table, provider: str) -> Path:
-        """Where to write a provider's file of a table."""
-        name = f"{table.name}/day={self._day}/provider={provider}/{self._run}.parquet"
-        self._tables.setdefault(table.name, []).append(name)
-        return self._place(name)
+    def parquet(self, table: Table) -> Path:
+        """Where to write the file of a table."""
+        return self._place(self._tables.setdefault(table.name, []), f"{table.name}/{self._folder}/0000-0000.parquet")
 
-    def dbn(self, schema: Schema, provider: str) -> Path:
-        """Where to write a provider's DBN file of a schema."""
-        name = f"dbn/schema={schema.dbn}/day={self._day}/provider={provider}/{self._run}.dbn.zst"
-        self._dbn.append(name)
-        return self._place(name)
+    def dbn(self, schema: Schema) -> Path:
+        """Where to write the DBN file of a schema."""
+        name = f"{DBN}/schema={schema.dbn}/{self._folder}/0000-0000.dbn.zst"
+        return self._place(self._dbn.setdefault(schema.dbn, []), name)
 
-    def settle(self) -> Published:
-        """Gives all files their places, where nobody counts them before they are published."""
-        for name in (*(name for names in self._tables.values() for name in names), *self._dbn):
-            target = self._root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (self._hidden / name).replace(target)
-        return Published(self._day, self._tables, self._dbn)
+    def settle(self, rows: dict[str, int]) -> tuple[dict[str, list[File]], dict[str, list[File]]]:
+        """Puts all files into the lake; what the manifest says of them, tables and DBN, `rows` being those of each."""
+        return (
+            {name: [self._put(key, rows[key]) for key in keys] for name, keys in self._tables.items()},
+            {name: [self._put(key, rows[key]) for key in keys] for name, keys in self._dbn.items()},
+        )
 
-    def _place(self, name: str) -> Path:
-        path = self._hidden / name
+    def key(self, path: Path) -> str:
+        """The key a file will have in the lake."""
+        return path.relative_to(self._hidden.name).as_posix()
+
+    def _put(self, key: str, rows: int) -> File:
+        data = (Path(self._hidden.name) / key).read_bytes()
+        self._lake.store.put(key, data, if_absent=False)
+        return File(key, rows, len(data), hashlib.sha256(data).hexdigest())
+
+    def _place(self, names: list[str], name: str) -> Path:
+        names.append(name)
+        path = Path(self._hidden.name) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -72,6 +80,9 @@ class ProviderFiles:
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._gathered: dict[str, list[pa.Table]] = {}
         self._dbn: dict[Schema, DbnFile] = {}
+        self.rows: dict[str, int] = {}
+        """By the key of the file."""
+        self._keys: dict[str, str] = {}
 
     def add_rows(self, table: Table, rows: pa.Table) -> None:
         """Rows of a table, in order."""
@@ -86,8 +97,12 @@ class ProviderFiles:
         """DBN records of a schema, in order."""
         file = self._dbn.get(schema)
         if file is None:
-            file = self._dbn[schema] = DbnFile(self._staging.dbn(schema, self._provider), self._provider, schema)
+            path = self._staging.dbn(schema)
+            self._keys[schema.dbn] = self._staging.key(path)
+            file = self._dbn[schema] = DbnFile(path, self._provider, schema)
         file.write(data)
+        key = self._keys[schema.dbn]
+        self.rows[key] = self.rows.get(key, 0) + len(data) // KIND_SIZES[schema]
 
     def finish(self, tables: dict[str, Table], span: tuple[int, int], symbols: dict[int, str]) -> None:
         """Closes everything; `span` is the first and the last time in ns."""
@@ -109,6 +124,9 @@ class ProviderFiles:
         rows = pa.concat_tables(self._gathered.pop(table.name))
         writer = self._writers.get(table.name)
         if writer is None:
-            path = self._staging.parquet(table, self._provider)
+            path = self._staging.parquet(table)
+            self._keys[table.name] = self._staging.key(path)
             writer = self._writers[table.name] = pq.ParquetWriter(path, table.columns, compression="zstd")
         writer.write_table(rows)
+        key = self._keys[table.name]
+        self.rows[key] = self.rows.get(key, 0) + rows.num_rows

@@ -97,6 +97,14 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
         "data_dir": Option("DATA_DIR", "data", "a path", "Where everything local is kept.", _path),
         "store": Option(
             "STORE", "", "a path, file:///path or s3://bucket/prefix", "The object store. Without it: `store` in the data directory.", _store),
+        "lake": Option(
+            "LAKE", "", "a path, file:///path or s3://bucket/prefix", "Where the tables are. Without it: `lake` in the data directory.", _store),
+        "workers": Option(
+            "WORKERS", "0", "an integer, 0 to 1024", "How many processes post-process works with; 0: one for each core.", _integer(0, 1024)),
+        "task_memory_bytes": Option(
+            "TASK_MEMORY_BYTES", str(1024 * _MIB), _BYTES, "How much memory one task of post-process may hold in rows that wait to be sorted or written.", _read_bytes),
+        "keep_work_days": Option(
+            "KEEP_WORK_DAYS", "0", "an integer, 0 to 3650", "For how many days post-process keeps what it made on the way to a published version; 0: not at all.", _integer(0, 3650)),
         "s3_endpoint": Option(
             "S3_ENDPOINT", "", "http:// or https:// URL", "The S3 service to talk to. Without it: AWS.", _url("http", "https")),
         "recordings": Option("RECORDINGS", "", "a path", "Captures for tests, benchmarks and `make run`.", _path),
@@ -126,6 +134,10 @@ class Settings:
     redis_url: str | None
     data_dir: Path
     store: str | None
+    lake: str | None
+    workers: int
+    task_memory_bytes: int
+    keep_work_days: int
     s3_endpoint: str | None
     recordings: Path | None
     instances: tuple[str, ...]
@@ -142,6 +154,11 @@ class Settings:
     def store_url(self) -> str:
         """The object store, wherever it is."""
         return self.store or str(self.data_dir / "store")
+
+    @property
+    def lake_url(self) -> str:
+        """The tables, wherever they are."""
+        return self.lake or str(self.data_dir / "lake")
 
     @staticmethod
     def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:

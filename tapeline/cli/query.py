@@ -23,11 +23,12 @@ def run(args: argparse.Namespace) -> int:
 
     from tapeline.offline import answer_text
     from tapeline.offline.lake import Lake
+    from tapeline.offline.views import connect
     from tapeline.settings import Settings
 
     lake = Lake.under(args.data_dir or Settings.from_environment().data_dir)
     write = {"table": answer_text.as_table, "json": answer_text.as_json, "csv": answer_text.as_csv}[args.format]
-    with lake.connect() as connection:
+    with connect(lake) as connection:
         try:
             table = connection.sql(args.sql).to_arrow_table()
         except AttributeError:

@@ -1,108 +1,144 @@
-"""The tables of a data directory: where their files lie, which of them count, and DuckDB views over them."""
+"""The tables' home: which versions of a day there are, which of them count, and how one takes the place of another.
+
+A version of a (day, provider) is written beside what counts, described by its manifest, and counts from the moment that the
+day's `published.tsv` names it: one put, so that no reader ever sees half a day. Earlier versions stay until they are dropped.
+"""
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import msgspec
-import pyarrow as pa
 
-from tapeline.errors import TapelineError
-from tapeline.offline.tables import Table, all_tables
+from tapeline.errors import RefusedError, TapelineError
+from tapeline.objectstore import ObjectMissingError, ObjectStore, open_store
 
 LAKE = "lake"
-"""The tables' folder in a data directory."""
+"""The tables' folder in a data directory, where no other place is set."""
 
-_DAYS = "days"
+PUBLISHED = "published"
+MANIFESTS = "manifests"
+WORK = "work"
+DBN = "dbn"
+
+_DAY_FILE = re.compile(r"published/day=(\d{4}-\d{2}-\d{2})/published\.tsv\Z", re.ASCII)
+_VERSION_FILE = re.compile(r"version=(\d+)\.json\Z", re.ASCII)
 
 
 class NoTablesError(TapelineError):
     """There are no tables in the directory."""
 
 
-class Published(msgspec.Struct, frozen=True):
-    """What a day consists of: files by table, relative to the lake. A file that stands in no such list does not count."""
+class LakeError(RefusedError):
+    """What stands in the lake is not what it should be."""
+
+
+class File(msgspec.Struct, frozen=True):
+    """One file of a version; the key is relative to the lake."""
+
+    key: str
+    rows: int
+    size: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a version of a provider's day holds, and what it was made of."""
 
     day: str
-    tables: dict[str, list[str]]
-    dbn: list[str]
+    provider: str
+    version: int
+    digest: str
+    """Of all that went in: equal digests, equal bytes."""
+    tables: dict[str, list[File]]
+    dbn: dict[str, list[File]]
+    """By DBN schema."""
+    counts: dict[str, int]
+    made_of: dict[str, str]
+    """What the digest is of, for people: objects, mapping, kernel, form of the tables."""
+
+
+def version_folder(day: date, provider: str, version: int) -> str:
+    """The partition folders of a version, without a slash at either end."""
+    return f"day={day.isoformat()}/provider={provider}/version={version}"
 
 
 class Lake:
-    """The tables under one folder."""
+    """The tables in one object store."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, store: ObjectStore, place: str) -> None:
+        self.store = store
+        self.place = place
+        """Where that is: a directory or an s3:// URL."""
+
+    @staticmethod
+    def at(place: Path | str) -> Lake:
+        """The lake at a directory or URL, whether it has tables yet or not."""
+        return Lake(open_store(str(place)), str(place))
 
     @staticmethod
     def under(data_dir: Path) -> Lake:
         """The lake of a data directory, or the directory itself where it is one; raises NoTablesError."""
         for root in (data_dir / LAKE, data_dir):
-            if (root / _DAYS).is_dir():
-                return Lake(root)
-        raise NoTablesError(f"no tables in {data_dir}; `python -m postprocess DAY` makes them from the raw payloads")
+            if (root / PUBLISHED).is_dir():
+                return Lake.at(root)
+        raise NoTablesError(f"no tables in {data_dir}; `tapeline postprocess DAY` makes them from the raw payloads")
 
-    def published(self) -> list[Published]:
-        """The days there are, in order."""
-        folder = self.root / _DAYS
-        files = sorted(folder.glob("*.json")) if folder.is_dir() else []
-        return [msgspec.json.decode(file.read_bytes(), type=Published) for file in files]
+    def days(self) -> list[date]:
+        """The days that are published, in order."""
+        found = (_DAY_FILE.match(key) for key in self.store.list(PUBLISHED + "/"))
+        return sorted(date.fromisoformat(match.group(1)) for match in found if match)
 
-    def day(self, day: date) -> Published | None:
-        """One day, if it is there."""
-        return next((found for found in self.published() if found.day == day.isoformat()), None)
+    def published(self, day: date) -> dict[str, int] | None:
+        """The version that counts of each provider; None for a day never published. Raises LakeError."""
+        try:
+            text = self.store.get(_published_key(day)).decode()
+        except ObjectMissingError:
+            return None
+        rows = [line.split("\t") for line in text.splitlines()]
+        try:
+            return {provider: int(version) for provider, version in rows}
+        except ValueError:
+            raise LakeError(f"{_published_key(day)} in {self.place} is no list of versions") from None
 
-    def publish(self, new: Published) -> None:
-        """Makes a day's files the ones that count, in one step; those of an earlier run are removed after it."""
-        folder = self.root / _DAYS
-        folder.mkdir(parents=True, exist_ok=True)
-        old = self.day(date.fromisoformat(new.day))
-        draft = folder / f".{new.day}.json"
-        with draft.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(new)))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(folder / f"{new.day}.json")
-        for name in sorted(_files(old) - _files(new)) if old is not None else ():
-            (self.root / name).unlink(missing_ok=True)
+    def publish(self, day: date, versions: Mapping[str, int]) -> None:
+        """Makes these versions the ones that count, in one step; each must have its manifest."""
+        for provider, version in versions.items():
+            self.manifest(day, provider, version)
+        lines = [f"{provider}\t{version}\n" for provider, version in sorted(versions.items())]
+        self.store.put(_published_key(day), "".join(lines).encode(), if_absent=False)
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A DuckDB session of its own with a view for every table, also for those that have no rows yet."""
-        files: dict[str, list[str]] = defaultdict(list)
-        for day in self.published():
-            for name, paths in day.tables.items():
-                files[name] += [str(self.root / path) for path in paths]
-        connection = duckdb.connect()
-        connection.execute("SET TimeZone = 'UTC'")
-        for table in all_tables().values():
-            connection.execute(f'CREATE VIEW "{table.name}" AS {_select(table, files[table.name])}')
-        return connection
+    def versions(self, day: date, provider: str) -> list[int]:
+        """The versions that have a manifest, published or not."""
+        prefix = f"{MANIFESTS}/day={day.isoformat()}/provider={provider}/"
+        found = (_VERSION_FILE.search(key) for key in self.store.list(prefix))
+        return sorted(int(match.group(1)) for match in found if match)
 
+    def manifest(self, day: date, provider: str, version: int) -> Manifest:
+        """What a version holds; raises LakeError."""
+        key = f"{MANIFESTS}/{version_folder(day, provider, version)}.json"
+        try:
+            return msgspec.json.decode(self.store.get(key), type=Manifest)
+        except (ObjectMissingError, msgspec.DecodeError) as error:
+            raise LakeError(f"{key} in {self.place}: {error}") from None
 
-def _files(day: Published | None) -> set[str]:
-    return {path for paths in (*day.tables.values(), day.dbn) for path in paths} if day is not None else set()
+    def add(self, manifest: Manifest) -> None:
+        """Puts a version's manifest, when all its files are there; it does not count yet."""
+        day = date.fromisoformat(manifest.day)
+        key = f"{MANIFESTS}/{version_folder(day, manifest.provider, manifest.version)}.json"
+        self.store.put(key, msgspec.json.format(msgspec.json.encode(manifest)), if_absent=False)
 
-
-def _select(table: Table, files: Iterable[str]) -> str:
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in files)
-    if listed:
-        return f"SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
-    columns = ", ".join(f'CAST(NULL AS {_sql_type(column.type)}) AS "{column.name}"' for column in table.columns)
-    return f"SELECT {columns} WHERE false"
+    def current(self) -> list[Manifest]:
+        """The manifests of all versions that count."""
+        return [
+            self.manifest(day, provider, version)
+            for day in self.days()
+            for provider, version in (self.published(day) or {}).items()
+        ]
 
 
-def _sql_type(kind: pa.DataType) -> str:
-    if pa.types.is_decimal(kind):
-        return f"DECIMAL({kind.precision}, {kind.scale})"
-    if pa.types.is_timestamp(kind):
-        return "TIMESTAMP_NS"
-    named = {pa.string(): "VARCHAR", pa.binary(): "BLOB"}
-    if kind in named:
-        return named[kind]
-    sizes = {8: "TINYINT", 16: "SMALLINT", 32: "INTEGER", 64: "BIGINT"}
-    return ("" if pa.types.is_signed_integer(kind) else "U") + sizes[kind.bit_width]
+def _published_key(day: date) -> str:
+    return f"{PUBLISHED}/day={day.isoformat()}/published.tsv"

@@ -13,25 +13,27 @@ from databento_dbn import InstrumentDefMsg, MBOMsg, MBP1Msg, MBP10Msg, OHLCVMsg,
 from tapeline.schemas import Schema
 
 DECIMAL = pa.decimal128(38, 18)
-TIME = pa.timestamp("ns")
-"""UTC; without a zone, because DuckDB cuts a zoned time to microseconds."""
+TIME = pa.int64()
+"""ns since the Unix epoch: Athena's own timestamps end at the millisecond."""
+
+PARTITIONS = pa.schema([("day", pa.date32()), ("provider", pa.string()), ("version", pa.int32())])
+"""What a file's folders say of all its rows; not in the files."""
 
 PLACE = pa.schema(
-    [
-        ("provider", pa.string()),
-        ("channel", pa.string()),
-        ("instance", pa.string()),
-        ("raw_epoch", pa.int64()),
-        ("raw_sequence", pa.int64()),
-    ]
+    [("channel", pa.string()), ("instance", pa.string()), ("raw_epoch", pa.int64()), ("raw_sequence", pa.int64())]
 )
 """Whose payload a row comes from, and where that lies in the raw stream."""
 
+ORDER = pa.schema([("ordinal", pa.int64()), ("raw_symbol", pa.string()), ("venue_id", pa.int64()), ("ts_recv", TIME)])
+"""What every record has besides DBN's fields: its place among its file's records in the order of the stream, the venue's id at
+full width (NULL where it has none), and when its payload came."""
+
 _INTEGERS = {
-    "u1": pa.uint8(),
-    "u2": pa.uint16(),
-    "u4": pa.uint32(),
-    "u8": pa.uint64(),
+    # Neither Hive nor Athena has unsigned integers.
+    "u1": pa.int16(),
+    "u2": pa.int32(),
+    "u4": pa.int64(),
+    "u8": pa.decimal128(20, 0),
     "i1": pa.int8(),
     "i2": pa.int16(),
     "i4": pa.int32(),
@@ -123,7 +125,7 @@ _NAMES = {
 def _fields(kind: RecordKind) -> tuple[Field, ...]:
     found = []
     for name in kind.dtype.names or ():
-        if name in ("length", "raw_symbol") or name.startswith("_"):
+        if name in ("length", *ORDER.names) or name.startswith("_"):
             continue
         found.append(Field(name, _form(kind, name), kind.dtype[name].str.lstrip("<|")))
     return tuple(found)
@@ -152,7 +154,7 @@ def _columns(fields: tuple[Field, ...]) -> pa.Schema:
             columns.append((field.name, _INTEGERS[field.type]))
         else:
             columns += [(field.name, DECIMAL), (f"dbn_{field.name}", _INTEGERS[field.type])]
-    return pa.schema([*PLACE, ("raw_symbol", pa.string()), *columns])
+    return pa.schema([*PLACE, *ORDER, *columns])
 
 
 RAW_PAYLOADS = Table(
@@ -163,6 +165,7 @@ RAW_PAYLOADS = Table(
             ("schema", pa.string()),
             ("connection", pa.int64()),
             ("ts_recv", TIME),
+            ("ordinal", pa.int64()),
             ("payload", pa.binary()),
             ("seen_by", pa.string()),
         ]
@@ -174,31 +177,42 @@ LEDGER = Table(
     "ledger",
     pa.schema(
         [
-            ("provider", pa.string()),
             ("channel", pa.string()),
-            ("hour", TIME),
+            ("schema", pa.string()),
+            ("hour", pa.int32()),
             ("primary_only", pa.int64()),
             ("replica_only", pa.int64()),
             ("in_both", pa.int64()),
+            ("duplicates", pa.int64()),
             ("rejected", pa.int64()),
+            ("gaps", pa.int64()),
+            ("bars_expected", pa.int64()),
+            ("bars_found", pa.int64()),
         ]
     ),
 )
-"""How complete each channel is, by hour."""
+"""How complete each channel is, by hour (0 to 23, UTC, of receipt)."""
 
 LEDGER_GAPS = Table(
     "ledger_gaps",
     pa.schema(
         [
-            ("provider", pa.string()),
+            ("kind", pa.string()),
             ("instance", pa.string()),
+            ("channel", pa.string()),
+            ("raw_symbol", pa.string()),
             ("raw_epoch", pa.int64()),
             ("from_sequence", pa.int64()),
             ("to_sequence", pa.int64()),
+            ("from_ts", TIME),
+            ("to_ts", TIME),
+            ("missing", pa.int64()),
+            ("reason", pa.string()),
         ]
     ),
 )
-"""Sequences of an instance's raw stream that are in no object; both ends inclusive."""
+"""What is missing, both ends inclusive: sequences of an instance's raw stream that are in no object (`raw`), and of the venue's own
+ids that neither instance has (`venue`); `missing` is how many messages neither has, NULL where that is not known."""
 
 
 @cache

@@ -11,6 +11,7 @@ import pytest
 
 from postprocess.day import run_day
 from tapeline.cli.main import main
+from tapeline.offline.lake import Lake
 from tests.oracle.capture import Line, lines, write
 from tests.oracle.made import MADE, START, capture
 from tests.postprocess.raw_store import fill
@@ -227,13 +228,13 @@ def test_a_broken_raw_file_costs_only_itself(tmp_path: Path, made: Path, capsys:
 def data_dir(tmp_path: Path, made: Path) -> Path:
     """A data directory with the tables of the small capture."""
     store = fill(tmp_path / "data" / "store", "binance_spot", made)
-    run_day(datetime.fromtimestamp(START // 10**9, UTC).date(), store, tmp_path / "data" / "lake")
+    run_day(datetime.fromtimestamp(START // 10**9, UTC).date(), store, Lake.at(tmp_path / "data" / "lake"))
     return tmp_path / "data"
 
 
 def test_query_answers_exactly(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Decimals are exact text and times are whole to the nanosecond, as JSON, CSV and table."""
-    sql = "SELECT raw_symbol, price, size, ts_recv, count(*) OVER () AS n FROM trades ORDER BY raw_sequence LIMIT 1"
+    sql = "SELECT raw_symbol, price, size, from_unixtime_nanos(ts_recv) AS ts_recv, count(*) OVER () AS n FROM trades ORDER BY raw_sequence LIMIT 1"
     words = ["query", sql, "--data-dir", str(data_dir)]
     assert main([*words, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == [

@@ -21,10 +21,10 @@ def test_gaps_are_what_is_missing_between(seen: set[int]) -> None:
 
 def test_the_hours_say_who_has_what() -> None:
     """A row for each channel and hour, with what only one instance has, what both have, and what was rejected."""
-    ledger = Ledger("KRAKEN")
+    ledger = Ledger()
     for stamp, who in ((1, "both"), (2, "PRIMARY"), (HOUR_NS, "REPLICA")):
-        ledger.note_merged("book.BTC/USD", stamp, who)
-    ledger.note_rejected("book.BTC/USD", HOUR_NS + 5)
+        ledger.note_merged("book.BTC/USD", "MBO", stamp, who)
+    ledger.note_rejected("book.BTC/USD", "MBO", HOUR_NS + 5)
     rows = ledger.hours().to_pylist()
     assert [(r["primary_only"], r["replica_only"], r["in_both"], r["rejected"]) for r in rows] == [
         (1, 0, 1, 0),
@@ -34,7 +34,7 @@ def test_the_hours_say_who_has_what() -> None:
 
 def test_gaps_are_told_by_instance_and_epoch() -> None:
     """Each session's sequences are its own."""
-    ledger = Ledger("KRAKEN")
+    ledger = Ledger()
     for epoch, sequence in ((7, 1), (7, 4), (9, 1)):
         ledger.note_raw("PRIMARY", RawRow(epoch, sequence, 0, 0, b""))
     (row,) = ledger.gaps().to_pylist()

@@ -9,6 +9,7 @@ from tapeline.cli.up.children import ChildFailedError, spawn
 from tapeline.cli.up.pipeline import Pipeline
 from tapeline.offline.lake import Lake
 from tapeline.offline.tables import all_tables
+from tapeline.offline.views import connect
 
 
 def days_between(first_ns: int, last_ns: int) -> list[date]:
@@ -29,6 +30,6 @@ def make_tables(pipeline: Pipeline, since_ns: int) -> dict[str, int]:
             time.sleep(0.05)
         if child.process.returncode != 0:
             raise ChildFailedError(child.why())
-    with Lake(plan.lake).connect() as connection:
+    with connect(Lake.at(plan.lake)) as connection:
         counts = {name: connection.sql(f'SELECT count(*) FROM "{name}"').fetchall()[0][0] for name in all_tables()}
     return {name: int(rows) for name, rows in counts.items()}

@@ -3,49 +3,22 @@
 Sizes are contracts; what one is worth in USD is `contractSize` of the definitions.
 """
 
-from tapeline.spec.meaning import (
-    Bar,
-    Book,
-    BookLevels,
-    BookTop,
-    ChannelSymbol,
-    Discard,
-    Ids,
-    Instrument,
-    Join,
-    LevelList,
-    LinkRule,
-    Mapping,
-    Meaning,
-    Message,
-    Quote,
-    Side,
-    SnapshotFrom,
-    Stat,
-    Statistics,
-    StatValue,
-    Time,
-    TimeUnit,
-    Trade,
-    Word,
+from normalizer.venues._binance_futures import (
+    CANDLES,
+    DEPTH,
+    OPEN_INTEREST,
+    SENT,
+    TRADES_AND_BOOKS,
+    instruments,
+    mark_prices,
 )
+from tapeline.spec.meaning import ChannelSymbol, Mapping, Meaning, Message, Stat, Statistics, StatValue
 from tapeline.spec.routing import Match
 
-EVENT = Time("data.T", TimeUnit.BY_DIGITS)
-SENT = Time("data.E", TimeUnit.BY_DIGITS)
-# m: the buyer was the maker, so the aggressor sold.
-AGGRESSOR = Side("data.m", buy=("false",), sell=("true",))
 
-MARK = Match("data.e", ("markPriceUpdate",))
-
-
-def mark_price(at: str) -> Statistics:
-    """Of one contract; `r` is empty for those that deliver. The index is not among them, other than with USD-M."""
-    return Statistics(
-        symbol=at + "s",
-        time=Time(at + "E", TimeUnit.BY_DIGITS),
-        stats=(Stat(20001, at + "p"), Stat(20003, at + "r"), Stat(20004, at + "T", StatValue.TIME_MS)),
-    )
+def figures(at: str) -> tuple[Stat, ...]:
+    """Mark and funding; `r` is empty for contracts that deliver. The index is not among them, other than with USD-M."""
+    return (Stat(20001, at + "p"), Stat(20003, at + "r"), Stat(20004, at + "T", StatValue.TIME_MS))
 
 
 MEANING = Meaning(
@@ -56,117 +29,8 @@ MEANING = Meaning(
     mappings=(
         Mapping(
             messages=(
-                Message(
-                    "trade",
-                    channel="*@trade",
-                    when=(Match("data.e", ("trade",)),),
-                    emits=(
-                        # Ids of trades that are not pushed (insurance fund, ADL) are holes, so the chain proves no loss.
-                        Trade(
-                            symbol="data.s",
-                            price="data.p",
-                            size="data.q",
-                            side=AGGRESSOR,
-                            time=EVENT,
-                            sent=SENT,
-                            id="data.t",
-                            link=LinkRule.RISING,
-                            exclude=(
-                                ("insurance fund", Match("data.X", ("INSURANCE_FUND",))),
-                                ("auto-deleveraging", Match("data.X", ("ADL",))),
-                                ("not a book trade", Match("data.X", ("NA",))),
-                            ),
-                        ),
-                    ),
-                ),
-                Message(
-                    "aggregate trade",
-                    channel="*@aggTrade",
-                    when=(Match("data.e", ("aggTrade",)),),
-                    emits=(
-                        Trade(
-                            symbol="data.s",
-                            price="data.p",
-                            size="data.q",
-                            side=AGGRESSOR,
-                            time=EVENT,
-                            sent=SENT,
-                            id="data.a",
-                            link=LinkRule.NEXT,
-                        ),
-                    ),
-                ),
-                Message(
-                    "top of book",
-                    channel="*bookTicker",
-                    when=(Match("data.e", ("bookTicker",)),),
-                    emits=(
-                        Quote(
-                            symbol="data.s",
-                            bid="data.b",
-                            bid_size="data.B",
-                            ask="data.a",
-                            ask_size="data.A",
-                            time=EVENT,
-                            sent=SENT,
-                            sequence="data.u",
-                        ),
-                    ),
-                ),
-                # A partial depth looks like an update, but is the whole top each time.
-                *(
-                    Message(
-                        "partial depth",
-                        channel=f"*@depth{levels}*",
-                        when=(Match("data.e", ("depthUpdate",)),),
-                        emits=(
-                            BookTop(
-                                symbol="data.s",
-                                bids=LevelList("data.b"),
-                                asks=LevelList("data.a"),
-                                time=EVENT,
-                                sequence="data.u",
-                            ),
-                        ),
-                    )
-                    for levels in (5, 10, 20)
-                ),
-                Message(
-                    "depth update",
-                    channel="*@depth*",
-                    when=(Match("data.e", ("depthUpdate",)),),
-                    emits=(
-                        BookLevels(
-                            symbol="data.s",
-                            bids=LevelList("data.b"),
-                            asks=LevelList("data.a"),
-                            snapshot=False,
-                            book="depth",
-                            time=EVENT,
-                            sent=SENT,
-                            ids=Ids(last="data.u", first="data.U", previous="data.pu"),
-                        ),
-                    ),
-                ),
-                Message(
-                    "REST depth",
-                    channel="*@depth*",
-                    when=(Match("lastUpdateId"), Match("bids")),
-                    emits=(
-                        BookLevels(
-                            symbol=None,
-                            bids=LevelList("bids"),
-                            asks=LevelList("asks"),
-                            snapshot=True,
-                            book="depth",
-                            time=Time("T", TimeUnit.BY_DIGITS),
-                            sent=Time("E", TimeUnit.BY_DIGITS),
-                            ids=Ids(last="lastUpdateId"),
-                        ),
-                    ),
-                ),
-                Message("mark price", channel="*@markPrice*", when=(MARK,), emits=(mark_price("data."),)),
-                Message("mark prices", channel="!markPrice@arr*", each="data", emits=(mark_price("."),)),
+                *TRADES_AND_BOOKS,
+                *mark_prices(figures),
                 # Of the pair, `BTCUSD`, on which its contracts settle.
                 Message(
                     "index price",
@@ -174,72 +38,16 @@ MEANING = Meaning(
                     when=(Match("data.e", ("indexPriceUpdate",)),),
                     emits=(Statistics(symbol="data.i", time=SENT, stats=(Stat(20002, "data.p"),)),),
                 ),
-                Message(
-                    "open interest",
-                    channel="*@openInterest",
-                    emits=(
-                        Statistics(
-                            symbol="symbol",
-                            time=Time("time", TimeUnit.BY_DIGITS),
-                            stats=(Stat(20005, "openInterest", StatValue.QUANTITY),),
-                        ),
-                    ),
-                ),
-                Message(
-                    "candle",
-                    channel="*@kline_1m",
-                    when=(Match("data.e", ("kline",)),),
-                    emits=(
-                        Bar(
-                            symbol="data.s",
-                            start=Time("data.k.t", TimeUnit.BY_DIGITS),
-                            open="data.k.o",
-                            high="data.k.h",
-                            low="data.k.l",
-                            close="data.k.c",
-                            volume="data.k.v",
-                            closed=(Match("data.k.x", ("true",)),),
-                        ),
-                    ),
-                ),
+                *CANDLES,
+                OPEN_INTEREST,
                 Message("ticker", emits=(), channel="*icker*", excluded="statistics of 24 hours"),
                 Message(
                     "liquidation", emits=(), channel="*forceOrder*", excluded="liquidation order, its trade comes too"
                 ),
                 Message("contract", emits=(), channel="!contractInfo", excluded="contract news without its steps"),
-                Message(
-                    "instruments",
-                    channel="exchangeInfo",
-                    each="symbols",
-                    emits=(
-                        Instrument(
-                            symbol=".symbol",
-                            price_step=".filters[filterType=PRICE_FILTER].tickSize",
-                            size_step=".filters[filterType=LOT_SIZE].stepSize",
-                            max_size=".filters[filterType=LOT_SIZE].maxQty",
-                            base=".baseAsset",
-                            quote=".quoteAsset",
-                            settle=".marginAsset",
-                            unit="=CONTRACT",
-                            multiplier=".contractSize",
-                            kind=".contractType",
-                            kinds=(Word("PERPETUAL", "F"), Word("CURRENT_QUARTER", "F"), Word("NEXT_QUARTER", "F")),
-                            kind_default="F",
-                            expiry=Time(".deliveryDate", TimeUnit.BY_DIGITS),
-                            activation=Time(".onboardDate", TimeUnit.BY_DIGITS),
-                        ),
-                    ),
-                ),
+                instruments(unit="=CONTRACT", multiplier=".contractSize"),
             ),
-            books=(
-                Book(
-                    "depth",
-                    snapshot=SnapshotFrom.REQUEST,
-                    link=LinkRule.BACK,
-                    discard=Discard.LAST_BELOW,
-                    join=(Join.SPANS, Join.PREVIOUS_IS),
-                ),
-            ),
+            books=(DEPTH,),
         ),
     ),
 )

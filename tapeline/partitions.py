@@ -1,10 +1,17 @@
-"""Where raw payloads lie in the object store: partitions and the keys of their objects."""
+"""Where raw payloads lie in the object store: partitions and the keys of their objects.
+
+A value stands in a key percent-encoded. One that would be too long for a key or a file name is cut, and goes on with `!` and
+its SHA-256; the whole of it is the object `names/<SHA-256>`. No other value has a `!` in a key, so keys stay one to one.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from urllib.parse import quote, unquote
 
 from tapeline.errors import PartitionError
@@ -14,6 +21,14 @@ _EMPTY = "__HIVE_DEFAULT_PARTITION__"
 _NAMES = ("instance", "provider", "schema", "channel", "year", "month", "day")
 _FILE = re.compile(r"(\d+)-(\d+)-(\d+)\.tsv\.gz\Z", re.ASCII)
 _DATE = (re.compile(r"\d{4}\Z", re.ASCII), re.compile(r"\d{2}\Z", re.ASCII), re.compile(r"\d{2}\Z", re.ASCII))
+NAMES = "names/"
+"""Where the whole of values lies that are cut in keys."""
+_NONE: Mapping[str, str] = MappingProxyType({})
+_CUT = re.compile(r"(.*)!([0-9a-f]{64})\Z", re.ASCII)
+_LIMITS = {"instance": 100, "provider": 100, "schema": 100, "channel": 200}
+"""Bytes of a value in a key: with them a key keeps within `objectstore.KEY_BYTES`."""
+_MARK_BYTES = 65
+_BROKEN_ESCAPE = re.compile(r"%[0-9A-F]?\Z")
 _DAY_NS = 86_400_000_000_000
 
 
@@ -47,10 +62,16 @@ class Partition:
         return date(self.year, self.month, self.day)
 
     def prefix(self) -> str:
-        """`instance=…/…/day=…`, values percent-encoded, without a slash at either end."""
-        values = (self.instance, self.provider, self.schema, self.channel)
-        named = [f"{name}={_encode(value)}" for name, value in zip(_NAMES, values, strict=False)]
+        """`instance=…/…/day=…`, values percent-encoded and cut, without a slash at either end."""
+        named = [f"{name}={_written(name, value)}" for name, value in self._values()]
         return "/".join((*named, f"year={self.year:04d}", f"month={self.month:02d}", f"day={self.day:02d}"))
+
+    def cut_names(self) -> dict[str, str]:
+        """The values that are cut in the prefix, by the keys of the objects that hold the whole of them."""
+        return {name_key(value): value for name, value in self._values() if _too_long(name, _encode(value))}
+
+    def _values(self) -> tuple[tuple[str, str], ...]:
+        return tuple(zip(_NAMES, (self.instance, self.provider, self.schema, self.channel), strict=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +91,16 @@ def object_key(prefix: str, partition: Partition, epoch: int, first: int, last: 
     return f"{head}/{name}" if head else name
 
 
-def parse_key(key: str) -> ObjectKey:
-    """Reads what `object_key` wrote, whatever the prefix; raises PartitionError."""
+def name_key(value: str) -> str:
+    """The key of the object that holds the whole of a value, in UTF-8, that is cut in other keys."""
+    return NAMES + _digest(value)
+
+
+def parse_key(key: str, names: Mapping[str, str] = _NONE) -> ObjectKey:
+    """Reads what `object_key` wrote, whatever the prefix; raises PartitionError.
+
+    `names` gives whole values by `name_key`; one that is cut and not among them stays as its beginning, `!` and digest.
+    """
     *_, last_part = parts = key.split("/")
     named = parts[-8:-1]
     found = _FILE.match(last_part)
@@ -85,7 +114,7 @@ def parse_key(key: str) -> ObjectKey:
         values.append(value)
     if not all(rule.match(value) for rule, value in zip(_DATE, values[4:], strict=True)):
         raise PartitionError(f"{key!r} is no object key; it has no day")
-    instance, provider, schema, channel = (_decode(value) for value in values[:4])
+    instance, provider, schema, channel = (_decode(value, names) for value in values[:4])
     year, month, day = (int(value) for value in values[4:])
     epoch, first, last = (int(group) for group in found.groups())
     return ObjectKey(Partition(instance, provider, schema, channel, year, month, day), epoch, first, last)
@@ -97,5 +126,37 @@ def _encode(value: str) -> str:
     return quote(value, safe="") or _EMPTY
 
 
-def _decode(value: str) -> str:
-    return "" if value == _EMPTY else unquote(value)
+def _decode(value: str, names: Mapping[str, str]) -> str:
+    if value == _EMPTY:
+        return ""
+    cut = _CUT.match(value)
+    if cut is None:
+        return unquote(value)
+    return names.get(NAMES + cut[2]) or f"{unquote(cut[1])}!{cut[2]}"
+
+
+def _written(name: str, value: str) -> str:
+    encoded = _encode(value)
+    if not _too_long(name, encoded):
+        return encoded
+    head = _BROKEN_ESCAPE.sub("", encoded[: _LIMITS[name] - _MARK_BYTES])
+    while not _whole(head):
+        head = head[:-3]
+    return f"{head}!{_digest(value)}"
+
+
+def _too_long(name: str, encoded: str) -> bool:
+    return len(encoded) > _LIMITS[name]
+
+
+def _whole(head: str) -> bool:
+    """Whether no character of several bytes is cut."""
+    try:
+        unquote(head, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()

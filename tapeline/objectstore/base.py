@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Protocol
 
 from tapeline.errors import RefusedError
+
+KEY_BYTES = 640
+"""How long a key may be: every store holds keys up to this, with parts up to 255 bytes."""
 
 
 class ObjectMissingError(RefusedError):
@@ -32,6 +36,12 @@ class ObjectStore(Protocol):
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """As `list`, with the bytes of each object; in the order of the keys."""
+
+    def folders(self, prefix: str) -> builtins.list[str]:
+        """What keys go on with after this text, up to the next slash and with it, each once and whole, sorted.
+
+        The text ends with a slash, or is empty. A folder may have been emptied.
+        """
 
     def delete(self, key: str) -> None:
         """Removes an object; one that is not there is no error."""

@@ -22,12 +22,14 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EMFILE, errn
 
 
 class LocalStore:
-    """Objects as files under one directory, which is made where it is missing."""
+    """Objects as files under one directory, which is made where it is missing (`must_exist`: refused)."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, must_exist: bool = False) -> None:
         self._root = root.absolute()
         try:
-            (self._root / INCOMING).mkdir(parents=True, exist_ok=True)
+            if must_exist and not self._root.is_dir():
+                raise StoreRefusedError(f"object store directory {self._root} is not there")
+            self._root.mkdir(parents=True, exist_ok=True)
             self._sweep()
         except OSError as error:
             raise StoreRefusedError(f"object store directory {self._root} cannot be used: {error.strerror}") from error
@@ -35,8 +37,6 @@ class LocalStore:
     def put(self, key: str, data: bytes, if_absent: bool = True) -> bool:
         """Writes, syncs, then names the file; see ObjectStore."""
         target = self._path(key)
-        if if_absent and target.exists():
-            return False
         try:
             return self._write(target, data, if_absent)
         except OSError as error:
@@ -68,15 +68,33 @@ class LocalStore:
 
     def _walk(self, prefix: str) -> Iterator[str]:
         """Only through the folders the prefix allows."""
+
+        def refused(error: OSError) -> None:
+            # One that is gone meanwhile held nothing; of any other the objects would be missing unheard.
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise _explained(error, Path(error.filename or start)) from error
+
         folder = prefix.rpartition("/")[0]
         start = self._path(folder) if folder else self._root
-        for parent, folders, files in os.walk(start):
+        for parent, folders, files in os.walk(start, onerror=refused):
             if parent == str(self._root) and INCOMING in folders:
                 folders.remove(INCOMING)
             base = Path(parent).relative_to(self._root).as_posix()
             stem = "" if base == "." else base + "/"
             folders[:] = [name for name in folders if _may_hold(stem + name + "/", prefix)]
             yield from (stem + name for name in files if (stem + name).startswith(prefix))
+
+    def folders(self, prefix: str) -> builtins.list[str]:
+        """See ObjectStore."""
+        start = self._path(prefix.removesuffix("/")) if prefix else self._root
+        try:
+            with os.scandir(start) as entries:
+                names = [entry.name for entry in entries if entry.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise _explained(error, start) from error
+        return sorted(f"{prefix}{name}/" for name in names if prefix or name != INCOMING)
 
     def delete(self, key: str) -> None:
         """See ObjectStore."""
@@ -88,8 +106,9 @@ class LocalStore:
 
     def _sweep(self) -> None:
         """Removes what killed processes have left half written."""
-        for file in (self._root / INCOMING).iterdir():
-            with suppress(FileNotFoundError):
+        incoming = self._root / INCOMING
+        for file in incoming.iterdir() if incoming.is_dir() else ():
+            with suppress(FileNotFoundError, PermissionError):
                 if time.time() - file.stat().st_mtime > _ABANDONED_SECONDS:
                     file.unlink()
 
@@ -100,6 +119,7 @@ class LocalStore:
         return self._root.joinpath(*parts)
 
     def _write(self, target: Path, data: bytes, if_absent: bool) -> bool:
+        (self._root / INCOMING).mkdir(exist_ok=True)
         incoming = self._root / INCOMING / f"{os.getpid()}-{secrets.token_hex(8)}"
         try:
             with incoming.open("xb") as file:

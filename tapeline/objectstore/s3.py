@@ -12,14 +12,18 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    FlexibleChecksumError,
+    IncompleteReadError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
 )
 
 from tapeline.errors import StoreUnavailableError
-from tapeline.objectstore.base import ObjectMissingError, StoreRefusedError
+from tapeline.objectstore.base import KEY_BYTES, ObjectMissingError, StoreRefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -45,7 +49,11 @@ _REFUSED = {
     "KeyTooLongError": "the key is too long",
     "EntityTooLarge": "the object is too large for one put",
 }
+_BROKEN_OFF = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, FlexibleChecksumError)
+_READ_AGAIN_SECONDS = (0.1, 0.5, 2.0)
 _RACES = 8
+_S3_KEY_BYTES = 1024
+_OF_THE_PLACE = {"NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "AuthorizationHeaderMalformed"}
 
 
 class S3Store:
@@ -55,6 +63,10 @@ class S3Store:
         self._bucket = bucket
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self._place = f"s3://{bucket}/{self._prefix}"
+        if len(self._prefix.encode()) > _S3_KEY_BYTES - KEY_BYTES:
+            raise StoreRefusedError(
+                f"object store {self._place}: its prefix is too long; allowed: {_S3_KEY_BYTES - KEY_BYTES - 1} bytes"
+            )
         config = Config(
             retries={"mode": "standard", "max_attempts": 4},
             connect_timeout=5,
@@ -96,6 +108,10 @@ class S3Store:
         """See ObjectStore."""
         return self._ask(prefix, lambda: dict(sorted(self._pages(prefix))))
 
+    def folders(self, prefix: str) -> builtins.list[str]:
+        """See ObjectStore."""
+        return self._ask(prefix, lambda: sorted(self._common(prefix)))
+
     def delete(self, key: str) -> None:
         """See ObjectStore."""
         self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key))
@@ -109,6 +125,12 @@ class S3Store:
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, ChecksumAlgorithm="CRC32")
 
     def _body(self, key: str) -> bytes:
+        # boto3 tries requests again, but no answer that breaks off or does not fit its checksum.
+        for wait in _READ_AGAIN_SECONDS:
+            try:
+                return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
+            except _BROKEN_OFF:
+                time.sleep(wait)
         return self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)["Body"].read()
 
     def _pages(self, prefix: str) -> builtins.list[tuple[str, int]]:
@@ -117,6 +139,13 @@ class S3Store:
         )
         cut = len(self._prefix)
         return [(found["Key"][cut:], found["Size"]) for page in pages for found in page.get("Contents", [])]
+
+    def _common(self, prefix: str) -> builtins.list[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix, Delimiter="/"
+        )
+        cut = len(self._prefix)
+        return [found["Prefix"][cut:] for page in pages for found in page.get("CommonPrefixes", [])]
 
     def _ask(self, key: str, call: Callable[[], _Answer]) -> _Answer:
         try:
@@ -137,7 +166,8 @@ class S3Store:
         if code in _MISSING:
             return ObjectMissingError(f"no object {key} in {self._place}")
         if code in _REFUSED:
-            return StoreRefusedError(f"object store {self._place}: {_REFUSED[code]} ({code})")
+            key = "" if code in _OF_THE_PLACE else key
+            return StoreRefusedError(f"object store {self._place}{key}: {_REFUSED[code]} ({code})")
         return StoreUnavailableError(f"object store {self._place}{key}: {error}")
 
 

@@ -6,12 +6,15 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from tapeline.errors import StoreUnavailableError, UsageError
-from tapeline.objectstore import ObjectMissingError, ObjectStore, StoreRefusedError, open_store
+from tapeline.errors import CaptureError, StoreUnavailableError, UsageError
+from tapeline.objectstore import KEY_BYTES, ObjectMissingError, ObjectStore, StoreRefusedError, open_store
+from tapeline.partitions import Partition, object_key, parse_key
+from tapeline.raw_days import day_sizes, whole_names
 from tests.support.s3_server import BUCKET, RunningS3
 
 # An S3 server takes seconds to start.
@@ -76,6 +79,45 @@ def test_sizes_are_those_of_the_objects(store: ObjectStore) -> None:
     assert store.sizes("none/") == {}
 
 
+def test_folders_are_the_next_part_of_the_keys(store: ObjectStore) -> None:
+    """Each once, with its slash; what is an object there is none."""
+    for key in ("a/b/1", "a/b/2", "a/c%2Fd/1", "a/x", "b/y/z", "top"):
+        store.put(key, b"")
+    assert store.folders("") == ["a/", "b/"]
+    assert store.folders("a/") == ["a/b/", "a/c%2Fd/"]
+    assert store.folders("a/b/") == store.folders("none/") == []
+
+
+def test_a_day_is_found_among_others(store: ObjectStore) -> None:
+    """Of both instances or of one; what lies beside raw objects is not in it."""
+    keys = {}
+    for instance in ("PRIMARY", "REPLICA"):
+        for day in (1, 2):
+            for channel in ("a/b", "c"):
+                keys[instance, day, channel] = object_key("", Partition(instance, "X", "MBO", channel, 2026, 8, day), 1, 2, 3)  # fmt: skip
+    for key in [*keys.values(), "progress/instance=PRIMARY/provider=X.json", "names/0"]:
+        store.put(key, b"12345")
+    expected = sorted(key for (_, day, _), key in keys.items() if day == 2)
+    assert list(day_sizes(store, date(2026, 8, 2)).items()) == [(key, 5) for key in expected]
+    only = day_sizes(store, date(2026, 8, 2), instance="REPLICA", provider="X")
+    assert list(only) == [key for key in expected if key.startswith("instance=REPLICA/")]
+    assert day_sizes(store, date(2026, 8, 3)) == day_sizes(store, date(2026, 8, 2), provider="Y") == {}
+
+
+def test_a_name_that_was_cut_is_read_back_whole(store: ObjectStore) -> None:
+    """And one that is not what it is called after is refused."""
+    partition = Partition("PRIMARY", "X", "MBO", "../" * 300, 2026, 8, 2)
+    key = object_key("", partition, 1, 2, 3)
+    store.put(key, b"x")
+    for name, value in partition.cut_names().items():
+        store.put(name, value.encode())
+    assert store.list("instance=") == [key]
+    assert parse_key(key, whole_names(store)).partition == partition
+    store.put("names/" + "0" * 64, b"foreign")
+    with pytest.raises(CaptureError, match=r"names/0+: it does not hold"):
+        whole_names(store)
+
+
 def test_a_deleted_object_is_gone(store: ObjectStore) -> None:
     """Deleting twice is no error; reading what is gone is one of its own kind."""
     store.put("a/b", b"x")
@@ -115,6 +157,25 @@ def test_a_url_of_no_store_is_wrong_usage(url: str) -> None:
         open_store(url)
 
 
+def test_a_prefix_that_leaves_no_room_for_keys_is_refused(s3_server: RunningS3, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """At once, not at the first long key; the longest that is allowed takes the longest key there is."""
+    s3_server.use(monkeypatch)
+    with pytest.raises(StoreRefusedError, match="prefix is too long; allowed: 383 bytes"):
+        open_store(f"s3://{BUCKET}/{'p' * 384}")
+    longest = "/".join(["k" * 127] * 5)
+    assert len(longest) == KEY_BYTES - 1
+    store = open_store(f"s3://{BUCKET}/{'p' * 200}/{'q' * 182}")
+    store.put(longest, b"x")
+    assert store.get(longest) == b"x"
+
+
+def test_a_reader_makes_no_store(tmp_path: Path) -> None:
+    """A path that is misspelt is said to be, and nothing is made there."""
+    with pytest.raises(StoreRefusedError, match=r"object store directory .*/none is not there"):
+        open_store(str(tmp_path / "none"), must_exist=True)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_wrong_bucket_is_refused_by_name(s3_server: RunningS3, monkeypatch: pytest.MonkeyPatch) -> None:
     """No retry helps a bucket that is not there."""
     s3_server.use(monkeypatch)
@@ -135,7 +196,7 @@ def test_wrong_credentials_are_refused(s3_server: RunningS3, monkeypatch: pytest
 def test_a_reader_may_not_write(s3_server: RunningS3, monkeypatch: pytest.MonkeyPatch) -> None:
     """No permission is said as such."""
     s3_server.use(monkeypatch, "reader", "reader-secret")
-    with pytest.raises(StoreRefusedError, match="no permission"):
+    with pytest.raises(StoreRefusedError, match=f"s3://{BUCKET}/p/x: no permission"):
         open_store(f"s3://{BUCKET}/p").put("x", b"")
 
 

@@ -1,0 +1,44 @@
+"""What the object store holds of a UTC day: the keys of its raw objects, without listing all other days."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+from tapeline.errors import CaptureError
+from tapeline.objectstore.base import ObjectStore
+from tapeline.partitions import NAMES
+
+_ASKED_AT_ONCE = 16
+
+
+def day_sizes(store: ObjectStore, day: date, instance: str = "", provider: str = "") -> dict[str, int]:
+    """The objects of a day and their bytes, by key, sorted; of one instance or provider (as in keys) where it is given.
+
+    Costs a listing for each channel and day, however much the store holds of other days. Foreign objects may be among them.
+    """
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        places = [""]
+        for begin in (f"instance={instance}", f"provider={provider}", "schema=", "channel="):
+            whole = not begin.endswith("=")
+            below = [found for answer in pool.map(store.folders, places) for found in answer]
+            places = [place for place in below if _is(place.split("/")[-2], begin, whole)]
+        days = [f"{place}year={day.year:04d}/month={day.month:02d}/day={day.day:02d}/" for place in places]
+        sizes = {key: size for answer in pool.map(store.sizes, days) for key, size in answer.items()}
+    return dict(sorted(sizes.items()))
+
+
+def _is(folder: str, begin: str, whole: bool) -> bool:
+    return folder == begin if whole else folder.startswith(begin)
+
+
+def whole_names(store: ObjectStore) -> dict[str, str]:
+    """Values that are cut in keys, for `partitions.parse_key`; raises CaptureError for an object that is no such name."""
+    found = {}
+    for key in store.list(NAMES):
+        data = store.get(key)
+        if hashlib.sha256(data).hexdigest() != key.removeprefix(NAMES):
+            raise CaptureError(key, 0, "it does not hold the name that it is called after")
+        found[key] = data.decode()
+    return found

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 
-from postprocess.day import run_day
+from postprocess.day import Places, run_day
+from postprocess.executor.local import LocalExecutor
 from tapeline import telemetry
 from tapeline.errors import SettingError, TapelineError, UsageError
-from tapeline.objectstore import open_store
-from tapeline.offline.lake import Lake
 from tapeline.settings import Settings
 
 
@@ -27,13 +26,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         settings = Settings.from_environment()
-        lake = Lake.at(args.out or settings.lake_url)
-        result = run_day(_day(args.day), open_store(args.store or settings.store_url), lake)
+        places = Places(args.store or settings.store_url, args.out or settings.lake_url, settings.s3_endpoint)
+        executor = LocalExecutor(settings.workers)
+        result = run_day(_day(args.day), places, executor, settings.task_memory_bytes)
     except TapelineError as error:
         print(f"postprocess: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingError | UsageError) else 1
-    telemetry.done(**asdict(result))
-    return 0
+    for problem in result.problems:
+        telemetry.event(problem.kind, telemetry.Level.ERROR, key=problem.key, reason=problem.reason)
+    telemetry.done(**{**asdict(result), "problems": len(result.problems)})
+    return 1 if result.problems else 0
 
 
 def _day(text: str) -> date:

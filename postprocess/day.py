@@ -1,26 +1,32 @@
-"""One day: from the raw objects of both instances to published tables and DBN files."""
+"""One day: what it is made of, its units through an executor, and the publication of what they made."""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
 
-from postprocess.canonical import MERGED, Canonical, Payload
-from postprocess.coalesce import Identity, coalesce
-from postprocess.ledger import BOTH, PRIMARY, REPLICA, Ledger
-from postprocess.raw import Channel, DayObjects, find_day, rows
-from postprocess.staging import ProviderFiles, Staging
-from tapeline import telemetry
+import msgspec
+
+from postprocess.executor.base import Executor
+from postprocess.plan import Plan, make_plan
+from postprocess.raw import find_day
+from postprocess.units import Problem, Report, Unit
+from postprocess.work import report_key
 from tapeline.errors import UnknownVenueError
-from tapeline.identity import of_payloads
-from tapeline.objectstore.base import ObjectStore
-from tapeline.offline.lake import Lake, Manifest
-from tapeline.offline.tables import LEDGER, LEDGER_GAPS, RAW_PAYLOADS, all_tables, record_tables
-from tapeline.venues import Venue, load
+from tapeline.objectstore import ObjectMissingError, open_store
+from tapeline.offline.lake import File, Lake, Manifest
+from tapeline.venues import load
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where raw objects come from and tables go to."""
+
+    store: str
+    lake: str
+    s3_endpoint: str | None = None
 
 
 @dataclass(slots=True)
@@ -32,93 +38,121 @@ class Result:
     records: int = 0
     rejected: int = 0
     gaps: int = 0
-    providers: list[str] = field(default_factory=list)
-    objects: int = 0
+    versions: dict[str, int] = field(default_factory=dict)
+    unchanged: list[str] = field(default_factory=list)
+    """Providers whose published version is of the very same inputs."""
+    problems: list[Problem] = field(default_factory=list)
 
 
-def run_day(day: date, store: ObjectStore, lake: Lake) -> Result:
-    """Makes the tables of a UTC day and publishes them in one step.
+Told = Callable[[Report], None]
 
-    A day without raw payloads is published empty: that is a finding too.
+
+def run_day(day: date, places: Places, executor: Executor, memory_bytes: int, told: Told = lambda _: None) -> Result:
+    """Makes the tables of a UTC day and publishes them in one step; `told` hears of every unit that is done.
+
+    A day without raw payloads is published empty: that is a finding too. Units that an earlier run has finished are not
+    done again.
     """
-    objects = find_day(store, day)
-    result = Result(day.isoformat(), objects=len(objects.keys()))
-    versions: dict[str, int] = {}
-    for provider in objects.providers():
+    return _Day(day, places, memory_bytes, told).run(executor)
+
+
+class _Day:
+    def __init__(self, day: date, places: Places, memory_bytes: int, told: Told) -> None:
+        self._day = day
+        self._places = places
+        self._memory = memory_bytes
+        self._told = told
+        self._store = open_store(places.store, places.s3_endpoint)
+        self._lake = Lake(open_store(places.lake, places.s3_endpoint), places.lake)
+        self._result = Result(day.isoformat())
+
+    def run(self, executor: Executor) -> Result:
+        published = self._lake.published(self._day)
+        versions = dict(published or {})
+        plans = []
+        for plan in self._plans():
+            if versions.get(plan.provider) == plan.version:
+                self._result.unchanged.append(plan.provider)
+            else:
+                self._lake.store.put(plan.key, msgspec.json.encode(plan), if_absent=False)
+                plans.append(plan)
+        reports: dict[str, list[Report]] = defaultdict(list)
+        units = []
+        for plan in plans:
+            for unit in self._units(plan):
+                if (done := self._done(unit)) is not None:
+                    reports[plan.provider].append(done)
+                else:
+                    units.append(unit)
+        for report in executor.run(units):
+            reports[report.unit.provider].append(report)
+            self._told(report)
+        for plan in plans:
+            if self._whole(plan, reports[plan.provider]):
+                versions[plan.provider] = plan.version
+        if versions != published:
+            self._lake.publish(self._day, versions)
+        self._result.versions = versions
+        return self._result
+
+    def _plans(self) -> list[Plan]:
+        objects = find_day(self._store, self._day)
+        plans = []
+        for provider in objects.providers():
+            try:
+                venue = load(provider.lower())
+            except UnknownVenueError as error:
+                self._result.problems.append(Problem("venue", provider, str(error)))
+                continue
+            plans.append(make_plan(self._lake, self._day, venue, objects))
+        return plans
+
+    def _units(self, plan: Plan) -> list[Unit]:
+        places = self._places
+        return [
+            Unit(
+                plan.day,
+                plan.provider,
+                plan.version,
+                shard,
+                plan.shards,
+                places.store,
+                places.lake,
+                places.s3_endpoint,
+                self._memory,
+            )
+            for shard in range(plan.shards)
+        ]
+
+    def _done(self, unit: Unit) -> Report | None:
         try:
-            venue = load(provider.lower())
-        except UnknownVenueError as error:
-            telemetry.count("postprocess_unknown_providers")
-            telemetry.event("unknown_provider", telemetry.Level.ERROR, provider=provider, reason=str(error))
-            continue
-        version = max(lake.versions(day, provider), default=0) + 1
-        with Staging(lake, day, provider, version) as staging:
-            files = _provider(venue, objects, store, staging, result)
-            tables, dbn = staging.settle(files.rows)
-        digest = hashlib.sha256("\n".join(objects.keys()).encode()).hexdigest()
-        lake.add(Manifest(day.isoformat(), provider, version, digest, tables, dbn, {}, {}))
-        versions[provider] = version
-        result.providers.append(provider)
-    lake.publish(day, versions)
-    return result
+            return Report.decode(self._lake.store.get(report_key(unit)))
+        except (ObjectMissingError, msgspec.DecodeError):
+            return None
 
-
-def _provider(venue: Venue, objects: DayObjects, store: ObjectStore, staging: Staging, result: Result) -> ProviderFiles:
-    provider = venue.provider
-    channels = objects.of(provider)
-    instances = {instance for _, keys in channels for instance in keys}
-    canonical = Canonical(venue, instances.pop() if len(instances) == 1 else MERGED)
-    ledger = Ledger()
-    files = ProviderFiles(staging, provider)
-    span: tuple[int, int] | None = None
-    try:
-        identity = of_payloads(venue.session.routing, venue.meaning)
-        for step in canonical.steps(_payloads(channels, store, ledger, identity)):
-            files.add_rows(RAW_PAYLOADS, step.raw)
-            result.payloads += step.raw.num_rows
-            stamps = step.raw.column("ts_recv").to_numpy()
-            low, high = int(stamps.min()), int(stamps.max())
-            span = (min(low, span[0]), max(high, span[1])) if span is not None else (low, high)
-            for part in step.parts:
-                files.add_rows(record_tables()[part.kind.schema], part.rows)
-                files.add_records(part.kind.schema, part.data)
-                result.records += part.rows.num_rows
-            for payload in step.rejected:
-                ledger.note_rejected(payload.channel, payload.schema, payload.row.ts_recv)
-                result.rejected += 1
-        gaps = ledger.gaps()
-        result.gaps += gaps.num_rows
-        files.add_rows(LEDGER, ledger.hours())
-        files.add_rows(LEDGER_GAPS, gaps)
-        files.finish(all_tables(), span or (0, 0), canonical.symbols())
-        return files
-    except BaseException:
-        files.abandon()
-        raise
-
-
-def _payloads(
-    channels: list[tuple[Channel, dict[str, list[str]]]], store: ObjectStore, ledger: Ledger, identity: Identity
-) -> Iterator[Payload]:
-    """All channels' coalesced payloads side by side, by time of receipt."""
-    streams = [_channel(channel, keys, store, ledger, identity) for channel, keys in channels]
-    for _, _, payload in heapq.merge(*streams, key=lambda item: item[:2]):
-        ledger.note_merged(payload.channel, payload.schema, payload.row.ts_recv, payload.seen_by)
-        yield payload
-
-
-def _channel(
-    channel: Channel, keys: dict[str, list[str]], store: ObjectStore, ledger: Ledger, identity: Identity
-) -> Iterator[tuple[int, int, Payload]]:
-    streams = {
-        instance: rows(store, found, partial(ledger.note_raw, instance)) for instance, found in sorted(keys.items())
-    }
-    if len(streams) == 1:
-        ((instance, stream),) = streams.items()
-        for row in stream:
-            yield row.ts_recv, row.sequence, Payload(channel.name, channel.schema, row, instance, instance)
-        return
-    for merged in coalesce(streams[PRIMARY], streams[REPLICA], identity):
-        instance = PRIMARY if merged.first else REPLICA
-        payload = Payload(channel.name, channel.schema, merged.row, instance, BOTH if merged.both else instance)
-        yield merged.order, merged.row.sequence, payload
+    def _whole(self, plan: Plan, reports: list[Report]) -> bool:
+        """Describes a version whose units are all done; else nothing of it will count."""
+        result = self._result
+        for report in reports:
+            result.problems += report.problems
+        if any(report.failed for report in reports):
+            return False
+        tables: dict[str, list[File]] = defaultdict(list)
+        dbn: dict[str, list[File]] = defaultdict(list)
+        counts: dict[str, int] = defaultdict(int)
+        for report in sorted(reports, key=lambda report: report.unit.shard):
+            for name, files in report.tables.items():
+                tables[name] += files
+            for name, files in report.dbn.items():
+                dbn[name] += files
+            for name, count in report.counts.items():
+                counts[name] += count
+        manifest = Manifest(
+            plan.day, plan.provider, plan.version, plan.digest, dict(tables), dict(dbn), dict(counts), plan.made_of
+        )
+        self._lake.add(manifest)
+        result.payloads += counts["payloads"]
+        result.records += counts["records"]
+        result.rejected += counts["rejected"]
+        result.gaps += counts["gaps"]
+        return True

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from datetime import date
 from pathlib import Path
 from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from postprocess.units import Unit
 from tapeline.offline.dbn_file import DbnFile
-from tapeline.offline.lake import DBN, File, Lake, version_folder
+from tapeline.offline.lake import DBN, File, Lake
 from tapeline.offline.tables import KINDS, Table
 from tapeline.schemas import Schema
 
@@ -26,9 +26,10 @@ KIND_SIZES = {kind.schema: kind.dtype.itemsize for kind in KINDS.values()}
 class Staging:
     """Files of one version of a provider's day, on this machine until they are whole."""
 
-    def __init__(self, lake: Lake, day: date, provider: str, version: int) -> None:
+    def __init__(self, lake: Lake, unit: Unit) -> None:
         self._lake = lake
-        self._folder = version_folder(day, provider, version)
+        self._folder = unit.folder
+        self._part = unit.part(0)
         self._hidden = tempfile.TemporaryDirectory(prefix="tapeline-")
         self._tables: dict[str, list[str]] = {}
         self._dbn: dict[str, list[str]] = {}
@@ -41,11 +42,11 @@ class Staging:
 
     def parquet(self, table: Table) -> Path:
         """Where to write the file of a table."""
-        return self._place(self._tables.setdefault(table.name, []), f"{table.name}/{self._folder}/0000-0000.parquet")
+        return self._place(self._tables.setdefault(table.name, []), f"{table.name}/{self._folder}/{self._part}.parquet")
 
     def dbn(self, schema: Schema) -> Path:
         """Where to write the DBN file of a schema."""
-        name = f"{DBN}/schema={schema.dbn}/{self._folder}/0000-0000.dbn.zst"
+        name = f"{DBN}/schema={schema.dbn}/{self._folder}/{self._part}.dbn.zst"
         return self._place(self._dbn.setdefault(schema.dbn, []), name)
 
     def settle(self, rows: dict[str, int]) -> tuple[dict[str, list[File]], dict[str, list[File]]]:

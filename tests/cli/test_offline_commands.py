@@ -9,12 +9,11 @@ from pathlib import Path
 import databento
 import pytest
 
-from postprocess.day import run_day
 from tapeline.cli.main import main
-from tapeline.offline.lake import Lake
 from tests.oracle.capture import Line, lines, write
 from tests.oracle.made import MADE, START, capture
 from tests.postprocess.raw_store import fill
+from tests.postprocess.running import make
 
 KEYS = ["payloads", "records", "rejected", "links", "checksums", "resyncs", "instruments", "seconds", "cpu_seconds"]
 QUIET = pytest.mark.filterwarnings("ignore::Warning")  # databento's own use of pandas
@@ -227,8 +226,8 @@ def test_a_broken_raw_file_costs_only_itself(tmp_path: Path, made: Path, capsys:
 @pytest.fixture
 def data_dir(tmp_path: Path, made: Path) -> Path:
     """A data directory with the tables of the small capture."""
-    store = fill(tmp_path / "data" / "store", "binance_spot", made)
-    run_day(datetime.fromtimestamp(START // 10**9, UTC).date(), store, Lake.at(tmp_path / "data" / "lake"))
+    fill(tmp_path / "data" / "store", "binance_spot", made)
+    make(datetime.fromtimestamp(START // 10**9, UTC).date(), tmp_path / "data" / "store", tmp_path / "data" / "lake")
     return tmp_path / "data"
 
 

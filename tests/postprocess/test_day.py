@@ -14,8 +14,6 @@ import databento
 import pytest
 import zstandard
 
-from postprocess.day import run_day
-from tapeline.objectstore import open_store
 from tapeline.offline.dbn_file import read_records
 from tapeline.offline.final_book import final_book
 from tapeline.offline.lake import Lake
@@ -23,6 +21,7 @@ from tapeline.offline.normalizing import normalize_file
 from tapeline.offline.views import connect
 from tapeline.venues import load
 from tests.postprocess.raw_store import fill
+from tests.postprocess.running import make
 
 KRAKEN_DAY = date(2026, 8, 2)
 SPOT_DAY = date(2024, 8, 8)
@@ -46,8 +45,8 @@ def kraken(recordings: Path) -> Path:
 
 def test_an_empty_day_is_published_empty(tmp_path: Path) -> None:
     """No raw payloads is a finding: every table is there and has no rows."""
-    result = run_day(KRAKEN_DAY, open_store(str(tmp_path / "store")), Lake.at(tmp_path / "lake"))
-    assert (result.payloads, result.objects) == (0, 0)
+    result = make(KRAKEN_DAY, tmp_path / "store", tmp_path / "lake")
+    assert (result.payloads, result.versions) == (0, {})
     for table in (
         "raw_payloads",
         "trades",
@@ -64,8 +63,8 @@ def test_an_empty_day_is_published_empty(tmp_path: Path) -> None:
 
 def test_one_instance_gives_the_live_bytes(tmp_path: Path, kraken: Path) -> None:
     """The day's DBN is what `normalize` makes of the same payloads, byte for byte."""
-    store = fill(tmp_path / "store", "kraken", kraken)
-    run_day(KRAKEN_DAY, store, Lake.at(tmp_path / "lake"))
+    fill(tmp_path / "store", "kraken", kraken)
+    make(KRAKEN_DAY, tmp_path / "store", tmp_path / "lake")
     normalize_file(load("kraken"), kraken, tmp_path / "direct.dbn.zst")
     (mbo,) = (tmp_path / "lake" / "dbn" / "schema=mbo").rglob("*.dbn.zst")
     (definitions,) = (tmp_path / "lake" / "dbn" / "schema=definition").rglob("*.dbn.zst")
@@ -78,7 +77,7 @@ def test_one_instance_gives_the_live_bytes(tmp_path: Path, kraken: Path) -> None
 def test_two_instances_with_holes_give_the_whole_book(tmp_path: Path, kraken: Path) -> None:
     """Each lost what the other has: the canonical book is the whole capture's, and nothing comes twice."""
     fill(tmp_path / "store", "kraken", kraken, "PRIMARY", keep=lambda number: number % 7 != 0)
-    store = fill(
+    fill(
         tmp_path / "store",
         "kraken",
         kraken,
@@ -86,9 +85,9 @@ def test_two_instances_with_holes_give_the_whole_book(tmp_path: Path, kraken: Pa
         keep=lambda number: number % 11 != 0 or number % 7 == 0,
         later=777,
     )
-    result = run_day(KRAKEN_DAY, store, Lake.at(tmp_path / "lake"))
+    result = make(KRAKEN_DAY, tmp_path / "store", tmp_path / "lake")
     fill(tmp_path / "whole", "kraken", kraken)
-    whole = run_day(KRAKEN_DAY, open_store(str(tmp_path / "whole")), Lake.at(tmp_path / "whole_lake"))
+    whole = make(KRAKEN_DAY, tmp_path / "whole", tmp_path / "whole_lake")
     assert (result.payloads, result.records, result.rejected) == (whole.payloads, whole.records, 0)
     assert result.gaps > 0
     counts = answer(tmp_path / "lake", "SELECT seen_by, count(*) FROM raw_payloads GROUP BY 1")
@@ -108,8 +107,8 @@ def test_two_instances_with_holes_give_the_whole_book(tmp_path: Path, kraken: Pa
 def test_tables_hold_exact_decimals(tmp_path: Path, recordings: Path) -> None:
     """Trades of the table are the venue's own text, at its own scale."""
     capture = recordings / "binance_spot" / "btcusdt_20240808.jsonl.zst"
-    store = fill(tmp_path / "store", "binance_spot", capture, limit=3000)
-    run_day(SPOT_DAY, store, Lake.at(tmp_path / "lake"))
+    fill(tmp_path / "store", "binance_spot", capture, limit=3000)
+    make(SPOT_DAY, tmp_path / "store", tmp_path / "lake")
     out = tmp_path / "lake"
     trades = answer(out, "SELECT price, size, side, raw_symbol, raw_sequence FROM trades ORDER BY raw_sequence")
     said = {
@@ -137,11 +136,10 @@ def test_tables_hold_exact_decimals(tmp_path: Path, recordings: Path) -> None:
 
 def test_a_second_run_is_the_first_again(tmp_path: Path, kraken: Path) -> None:
     """Running again gives the same bytes, and what a reader sees is one version."""
-    store = fill(tmp_path / "store", "kraken", kraken, limit=300)
-    out = tmp_path / "lake"
+    fill(tmp_path / "store", "kraken", kraken, limit=300)
     rows, manifests = [], []
-    for _ in range(2):
-        run_day(KRAKEN_DAY, store, Lake.at(out))
+    for out in (tmp_path / "lake", tmp_path / "again"):
+        make(KRAKEN_DAY, tmp_path / "store", out)
         rows.append(answer(out, "SELECT * FROM mbo ORDER BY ALL"))
         (manifest,) = Lake.at(out).current()
         manifests.append({name: [part.sha256 for part in parts] for name, parts in manifest.tables.items()})
@@ -153,13 +151,14 @@ def test_a_run_that_dies_leaves_the_day_as_it_was(
     tmp_path: Path, kraken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is half made is not seen."""
-    store = fill(tmp_path / "store", "kraken", kraken, limit=300)
+    fill(tmp_path / "store", "kraken", kraken, limit=300)
     out = tmp_path / "lake"
-    run_day(KRAKEN_DAY, store, Lake.at(out))
+    make(KRAKEN_DAY, tmp_path / "store", out)
     before = answer(out, "SELECT count(*) FROM mbo")
+    fill(tmp_path / "store", "kraken", kraken, later=2_000_000_000, limit=300)
     monkeypatch.setattr("postprocess.staging.Staging.settle", _die)
     with pytest.raises(KeyboardInterrupt):
-        run_day(KRAKEN_DAY, store, Lake.at(out))
+        make(KRAKEN_DAY, tmp_path / "store", out)
     assert answer(out, "SELECT count(*) FROM mbo") == before
 
 
@@ -183,8 +182,8 @@ def test_the_command_says_what_it_did(tmp_path: Path, kraken: Path) -> None:
 def test_deltas_that_waited_for_their_book_keep_their_own_origin(tmp_path: Path, recordings: Path) -> None:
     """A delta kept until the first snapshot is a row of its own payload, with its own time of receipt."""
     capture = recordings / "binance_usdm" / "five_symbols_20210405.jsonl.zst"
-    store = fill(tmp_path / "store", "binance_usdm", capture, limit=4000)
-    run_day(date(2021, 4, 5), store, Lake.at(tmp_path / "lake"))
+    fill(tmp_path / "store", "binance_usdm", capture, limit=4000)
+    make(date(2021, 4, 5), tmp_path / "store", tmp_path / "lake")
     wrong = answer(
         tmp_path / "lake",
         "SELECT count(*) FROM mbo LEFT JOIN raw_payloads USING (raw_epoch, raw_sequence) "
@@ -196,8 +195,8 @@ def test_deltas_that_waited_for_their_book_keep_their_own_origin(tmp_path: Path,
 @pytest.mark.filterwarnings("ignore::Warning")  # databento's own use of pandas
 def test_a_schema_of_a_day_opens_with_databento(tmp_path: Path, kraken: Path) -> None:
     """Each schema has a file of its own, with its symbols, that the stock store takes as it is."""
-    store = fill(tmp_path / "store", "kraken", kraken, limit=200)
-    result = run_day(KRAKEN_DAY, store, Lake.at(tmp_path / "lake"))
+    fill(tmp_path / "store", "kraken", kraken, limit=200)
+    result = make(KRAKEN_DAY, tmp_path / "store", tmp_path / "lake")
     found = {}
     for path in (tmp_path / "lake" / "dbn").rglob("*.dbn.zst"):
         opened = databento.DBNStore.from_file(path)
@@ -212,10 +211,8 @@ def test_counters_of_two_connections_are_no_holes_of_the_whole(tmp_path: Path, r
     """Bitfinex counts all frames of a connection: each instance's count has holes, what they make together has none."""
     capture = recordings / "bitfinex" / "20210405.jsonl.zst"
     fill(tmp_path / "store", "bitfinex", capture, "PRIMARY", keep=lambda number: number % 7 != 0)
-    store = fill(
-        tmp_path / "store", "bitfinex", capture, "REPLICA", keep=lambda number: number % 5 != 0, later=2_000_000
-    )
-    run_day(date(2021, 4, 5), store, Lake.at(tmp_path / "lake"))
+    fill(tmp_path / "store", "bitfinex", capture, "REPLICA", keep=lambda number: number % 5 != 0, later=2_000_000)
+    make(date(2021, 4, 5), tmp_path / "store", tmp_path / "lake")
     whole = normalize_file(load("bitfinex"), capture, tmp_path / "whole.dbn.zst")
     missing = whole.payloads // 35  # what both have lost
     [(records_of, doubtful)] = answer(tmp_path / "lake", "SELECT count(*), sum((flags & 4) // 4) FROM mbo")

@@ -1,0 +1,1 @@
+"""Who runs the units of a day: processes of this machine, or a Spark cluster."""

@@ -1,0 +1,95 @@
+"""What a version of a provider's day is made of: its raw objects, the mapping and the forms, and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from importlib.metadata import version as installed
+
+import msgspec
+
+from postprocess.raw import DayObjects
+from tapeline.objectstore import ObjectMissingError
+from tapeline.offline.lake import WORK, Lake, version_folder
+from tapeline.offline.tables import all_tables
+from tapeline.spec.encode import encode
+from tapeline.venues import Venue
+
+FORM = "1"
+"""How the post-process makes files of records; another number, another digest."""
+
+SHARD_BYTES = 4 << 30
+"""Bytes of raw objects that one unit takes on, where the mapping allows several."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a version is made of; written once, so that every unit and every restart uses the very same inputs."""
+
+    day: str
+    provider: str
+    version: int
+    digest: str
+    made_of: dict[str, str]
+    objects: dict[str, int]
+    """Bytes by key."""
+    shards: int
+
+    @property
+    def key(self) -> str:
+        """Where it stands in the lake."""
+        return plan_key(date.fromisoformat(self.day), self.provider, self.version)
+
+
+def plan_key(day: date, provider: str, version: int) -> str:
+    """Where a version's plan stands in the lake."""
+    return f"{WORK}/{version_folder(day, provider, version)}/plan.json"
+
+
+def read_plan(lake: Lake, day: date, provider: str, version: int) -> Plan:
+    """A version's plan; raises ObjectMissingError or msgspec.DecodeError."""
+    return msgspec.json.decode(lake.store.get(plan_key(day, provider, version)), type=Plan)
+
+
+def make_plan(lake: Lake, day: date, venue: Venue, objects: DayObjects) -> Plan:
+    """The plan of a provider's day: of the version that is made of the same where there is one, else of a new one."""
+    provider = venue.provider
+    sizes = objects.sizes(provider)
+    made_of = {
+        "objects": _digest(*(f"{key}\t{size}" for key, size in sizes.items())),
+        "mapping": _digest(encode(venue.meaning).decode("latin-1"), encode(venue.session.routing).decode("latin-1")),
+        "kernel": installed("tapeline-kernel"),
+        "form": FORM,
+        "tables": _digest(*(f"{table.name} {table.columns}" for table in all_tables().values())),
+    }
+    digest = _digest(*(f"{name}={value}" for name, value in made_of.items()))
+    shards = max(1, -(-sum(sizes.values()) // SHARD_BYTES))
+    version = _version(lake, day, provider, digest)
+    return Plan(day.isoformat(), provider, version, digest, made_of, sizes, shards)
+
+
+def _version(lake: Lake, day: date, provider: str, digest: str) -> int:
+    """The number of the version, whole or not, that has this digest; else the next."""
+    whole = lake.versions(day, provider)
+    begun = _begun(lake, day, provider)
+    for version in sorted({*whole, *begun}, reverse=True):
+        try:
+            found = (
+                lake.manifest(day, provider, version).digest
+                if version in whole
+                else read_plan(lake, day, provider, version).digest
+            )
+        except (ObjectMissingError, msgspec.DecodeError):
+            continue  # half removed: its number is taken all the same
+        if found == digest:
+            return version
+    return max([0, *whole, *begun]) + 1
+
+
+def _begun(lake: Lake, day: date, provider: str) -> list[int]:
+    prefix = f"{WORK}/day={day.isoformat()}/provider={provider}/version="
+    found = {key.removeprefix(prefix).partition("/")[0] for key in lake.store.list(prefix)}
+    return sorted(int(text) for text in found if text.isdecimal())
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogateescape")).hexdigest()

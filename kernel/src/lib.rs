@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod book;
+pub mod coalesce;
 pub mod decimal;
 pub mod decode;
 pub mod glob;

@@ -1,5 +1,6 @@
 //! The Python binding: `tapeline_kernel` as its stub describes it, and nothing else.
 
+mod coalescer;
 mod merger;
 
 use std::collections::BTreeMap;
@@ -376,6 +377,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyOutput>()?;
     module.add_class::<PyNormalizer>()?;
     module.add_class::<merger::PyMerger>()?;
+    module.add_class::<coalescer::PyCoalescer>()?;
+    module.add_class::<coalescer::PyMerged>()?;
     module.add_function(wrap_pyfunction!(merger::identities, module)?)?;
     module.add_function(wrap_pyfunction!(merge_batches, module)?)?;
     module.add_function(wrap_pyfunction!(split_batch, module)?)?;

@@ -7,7 +7,8 @@ use memchr::{memchr, memchr3};
 use crate::wire::{BatchView, Response, WireError};
 
 const DAY_NS: u64 = 86_400_000_000_000;
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// The signs of base64, by value.
+pub(crate) const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const NO_RUN: usize = usize::MAX;
 /// What a row adds to its payload, nearly.
 const ROW_BYTES: usize = 64;

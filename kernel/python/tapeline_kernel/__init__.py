@@ -3,8 +3,10 @@
 from tapeline_kernel._native import (
     SIDECAR,
     BatchError,
+    Coalescer,
     Decoder,
     Event,
+    Merged,
     Merger,
     Normalizer,
     Output,
@@ -18,8 +20,10 @@ from tapeline_kernel._native import (
 __all__ = [
     "SIDECAR",
     "BatchError",
+    "Coalescer",
     "Decoder",
     "Event",
+    "Merged",
     "Merger",
     "Normalizer",
     "Output",

@@ -6,8 +6,10 @@ from typing import Literal, Self, final
 __all__ = [
     "SIDECAR",
     "BatchError",
+    "Coalescer",
     "Decoder",
     "Event",
+    "Merged",
     "Merger",
     "Normalizer",
     "Output",
@@ -157,6 +159,67 @@ def split_batch(
     midnight UTC, and a run (channel, schema, first, last, payloads, rows) for each channel in it. Payloads up to sequence `after`
     of `epoch` are left out.
     """
+
+@final
+class Merged:
+    """Messages of a coalesced stream, as columns for `numpy.frombuffer` (little endian): `<i8` unless said otherwise."""
+
+    count: int
+    """How many messages there are."""
+    side: bytes
+    """u1: whose copy it is, 0 or 1."""
+    seen: bytes
+    """u1: who has it; 1 the first side only, 2 the second only, 3 both."""
+    epoch: bytes
+    sequence: bytes
+    connection: bytes
+    ts_recv: bytes
+    """Of the copy, ns."""
+    order: bytes
+    """Never falls within a channel; puts channels beside one another. ns, by the first side's clock."""
+    other_epoch: bytes
+    other_sequence: bytes
+    other_ts_recv: bytes
+    """The same of the other side's copy; 0 where `seen` is not 3."""
+    offsets: bytes
+    """`count` + 1 of them: where payloads begin and end in `data`."""
+    data: bytes
+    """The payloads as received, back to back."""
+
+@final
+class Coalescer:
+    """Makes one ordered stream of a channel's one or two raw streams: every message once, in the venue's order; no I/O.
+
+    `routing` and `meaning` are `tapeline.spec.encode` of the venue's; of them it takes what names a payload on both instances
+    (`tapeline.identity.of_payloads`). Repeats are paired in order; a pair further apart than `window_ns` is none. Holds what is
+    within the window of either side's next message and the chunks fed beyond it. Raises SpecError.
+
+    Take until there is None, feed (or end) the sides that `needs` names, and again, until that is 0.
+    """
+
+    def __new__(cls, routing: bytes, meaning: bytes, window_ns: int, sides: int) -> Self: ...
+    def feed(self, side: int, chunk: bytes) -> None:
+        """Takes rows (`tapeline.rawfile`, decompressed), cut anywhere. Behind a broken row the object's rest is left out.
+
+        Raises ValueError where the side has ended.
+        """
+    def boundary(self, side: int) -> None:
+        """An object ends here; raises ValueError, with the row and the reason, where a row of it was broken or is cut short.
+
+        Every whole row before it counts, and the next object begins clean whether it raises or not.
+        """
+    def end(self, side: int) -> None:
+        """The side has nothing more; raises what `boundary` would, and the side has ended nevertheless."""
+    def needs(self) -> int:
+        """The sides (1: the first, 2: the second, 3: both) without which nothing comes out; 0: something will, or all is done."""
+    def take(self, limit_bytes: int) -> Merged | None:
+        """The next messages, up to the one with which their columns take `limit_bytes`; None where there are none for now."""
+    @property
+    def duplicates(self) -> tuple[int, int]:
+        """Rows of each side whose (epoch, sequence) is not beyond the last one's: left out."""
+    @property
+    def memory_bytes(self) -> int:
+        """What is held."""
 
 @final
 class Merger:

@@ -1,0 +1,1 @@
+"""What the made exchanges say, a module for each."""

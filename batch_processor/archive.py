@@ -7,18 +7,18 @@ objects that a partition already has say which sequences to leave out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from urllib.parse import quote
 
 import msgspec
 
+from batch_processor.gaps import GapLog
 from batch_processor.split import Run
 from batch_processor.window import Cut, GapRecord, Window
 from tapeline.errors import RefusedError
-from tapeline.objectstore import ObjectMissingError, ObjectStore
-from tapeline.partitions import Partition, object_key, parse_key
+from tapeline.objectstore import ObjectStore
+from tapeline.partitions import Partition, folder, object_key, parse_key
 from tapeline.rawfile import compress
 from tapeline.stream import Position
 
@@ -41,17 +41,11 @@ class ProgressError(RefusedError):
 
 
 class _Progress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Epoch 0: nothing yet; `ts_recv` is that of the last payload stored."""
+
     epoch: int
     sequence: int
-
-
-class _Gap(msgspec.Struct, frozen=True):
-    instance: str
-    provider: str
-    epoch: int
-    first: int
-    last: int
-    reason: str
+    ts_recv: int = 0
 
 
 class Archive:
@@ -62,32 +56,36 @@ class Archive:
         self.instance = instance
         self._provider = provider
         self._workers = workers
-        self._place = f"instance={quote(instance, safe='')}/provider={quote(provider, safe='')}"
+        self._progress = f"progress/{folder('instance', instance)}/{folder('provider', provider)}.json"
+        self._gaps = GapLog(store, instance, provider)
+        self._after_ts = 0
         self._covered: dict[tuple[Partition, int], list[tuple[int, int]]] = {}
 
     def progress(self) -> Position | None:
-        """The position up to which every payload is in the store, or recorded as a gap; raises ProgressError."""
-        key = f"progress/{self._place}.json"
-        try:
-            read = msgspec.json.decode(self._store.get(key), type=_Progress)
-        except ObjectMissingError:
+        """The position up to which every payload is in the store, or recorded as a gap; proves that we may write.
+
+        Raises ProgressError where what stands there is no progress, and what the store raises.
+        """
+        if self._store.put(self._progress, msgspec.json.encode(_Progress(0, 0, 0))):
             return None
+        try:
+            read = msgspec.json.decode(self._store.get(self._progress), type=_Progress)
         except msgspec.DecodeError as error:
-            raise ProgressError(f"object {key} is no progress: {error}") from error
-        return Position(read.epoch, read.sequence)
+            raise ProgressError(f"object {self._progress} is no progress: {error}") from error
+        self._after_ts = read.ts_recv
+        return Position(read.epoch, read.sequence) if read.epoch else None
 
     def write(self, cut: Cut) -> Written:
         """Puts what a cut holds, then notes the progress; may be called again after an error."""
-        written = self._write_gap(cut) if isinstance(cut, GapRecord) else self._write_window(cut)
+        if isinstance(cut, GapRecord):
+            written, after_ts = Written(gaps=self._gaps.record(cut, self._after_ts)), self._after_ts
+        else:
+            written, after_ts = self._write_window(cut), cut.last_ts_recv
         if cut.last:
-            note = msgspec.json.encode(_Progress(cut.epoch, cut.last))
-            self._store.put(f"progress/{self._place}.json", note, if_absent=False)
+            note = msgspec.json.encode(_Progress(cut.epoch, cut.last, after_ts))
+            self._store.put(self._progress, note, if_absent=False)
+        self._after_ts = after_ts
         return written
-
-    def _write_gap(self, gap: GapRecord) -> Written:
-        record = _Gap(self.instance, self._provider, gap.epoch, gap.first, gap.last, gap.reason)
-        key = f"gaps/{self._place}/{gap.epoch}-{gap.first}-{gap.last}.json"
-        return Written(gaps=int(self._store.put(key, msgspec.json.encode(record))))
 
     def _write_window(self, window: Window) -> Written:
         if len(self._covered) > 2 * len(window.runs) + _REMEMBERED:
@@ -104,39 +102,49 @@ class Archive:
     def _write_channel(self, window: Window, channel: str, schema: str) -> Written:
         epoch, runs = window.epoch, window.runs[channel, schema]
         partition = Partition.at(self.instance, self._provider, schema, channel, window.ts_recv)
-        missing = list(_uncovered(runs, self._known(partition, epoch)))
-        payloads = sum(run.payloads for run in missing)
+        objects = list(_uncovered(runs, self._known(partition, epoch)))
+        puts = [self._put(partition, epoch, missing) for missing in objects]
+        payloads = sum(put.payloads for put in puts)
         covered = sum(run.payloads for run in runs) - payloads
-        if not missing:
-            return Written(covered=covered)
-        data = compress(b"".join([run.rows for run in missing]))
-        key = object_key("", partition, epoch, missing[0].first, missing[-1].last)
-        if not self._store.put(key, data):
-            return Written(covered=covered + payloads)
-        return Written(1, len(data), payloads, covered)
+        return Written(sum(put.objects for put in puts), sum(put.object_bytes for put in puts), payloads, covered)
+
+    def _put(self, partition: Partition, epoch: int, runs: list[Run]) -> Written:
+        data = compress(b"".join([run.rows for run in runs]))
+        if not self._store.put(object_key("", partition, epoch, runs[0].first, runs[-1].last), data):
+            return Written()
+        return Written(1, len(data), sum(run.payloads for run in runs))
 
     def _known(self, partition: Partition, epoch: int) -> list[tuple[int, int]]:
         """What earlier processes wrote of a partition in this epoch: asked once, before our own first object."""
         ranges = self._covered.get((partition, epoch))
         if ranges is None:
+            for name, value in partition.cut_names().items():
+                self._store.put(name, value.encode())
             keys = self._store.list(f"{partition.prefix()}/{epoch}-")
             ranges = self._covered[(partition, epoch)] = [(found.first, found.last) for found in map(parse_key, keys)]
         return ranges
 
 
-def _uncovered(runs: list[Run], ranges: list[tuple[int, int]]) -> Iterable[Run]:
+def _uncovered(runs: list[Run], ranges: list[tuple[int, int]]) -> Iterator[list[Run]]:
+    """What no range covers, object by object: none of them reaches over a range."""
+    rest: list[Run] = []
     for run in runs:
-        if not any(first <= run.last and run.first <= last for first, last in ranges):
-            yield run
-            continue
-        lines = [line for line in run.rows.splitlines(keepends=True) if not _within(_sequence(line), ranges)]
-        if lines:
-            yield Run(run.channel, run.schema, _sequence(lines[0]), _sequence(lines[-1]), len(lines), b"".join(lines))
+        touched = any(first <= run.last and run.first <= last for first, last in ranges)
+        for piece in _lines(run, ranges) if touched else (run,):
+            if rest and any(rest[-1].last < first < piece.first for first, _ in ranges):
+                yield rest
+                rest = []
+            rest.append(piece)
+    if rest:
+        yield rest
+
+
+def _lines(run: Run, ranges: list[tuple[int, int]]) -> Iterator[Run]:
+    for line in run.rows.splitlines(keepends=True):
+        sequence = _sequence(line)
+        if not any(first <= sequence <= last for first, last in ranges):
+            yield Run(run.channel, run.schema, sequence, sequence, 1, line)
 
 
 def _sequence(line: bytes) -> int:
     return int(line.split(b"\t", 2)[1])
-
-
-def _within(sequence: int, ranges: list[tuple[int, int]]) -> bool:
-    return any(first <= sequence <= last for first, last in ranges)

@@ -59,6 +59,7 @@ class Collector:
         self._durable: Position | None = None
         self._counts = {"payloads": 0, "batches": 0, "objects": 0, "object_bytes": 0, "durable": 0, "covered": 0}
         self._gaps = 0
+        self._trouble = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Collects until `stop` is set, then writes what is open; raises what trying again cannot mend."""
@@ -90,7 +91,13 @@ class Collector:
         taken = self._cutter.position if self._cutter else None
         buffered = self._waiting_bytes + (self._cutter.open_bytes if self._cutter else 0)
         positions = {"position": str(taken or "0:0"), "durable_position": str(self._durable or "0:0")}
-        return {**self._counts, "gaps": self._gaps, "buffered_bytes": buffered, **positions}
+        return {
+            **self._counts,
+            "gaps": self._gaps,
+            "store_trouble": self._trouble,
+            "buffered_bytes": buffered,
+            **positions,
+        }
 
     async def _follow(self, cutter: Cutter) -> None:
         backoff = Backoff()
@@ -158,7 +165,8 @@ class Collector:
     def _note(self, cut: Cut, written: Written) -> None:
         if isinstance(cut, GapRecord):
             self._gaps += written.gaps
-            event("gap", Level.ERROR, provider=self._provider, epoch=cut.epoch, first=cut.first, last=cut.last, reason=cut.reason)  # fmt: skip
+            if written.gaps:
+                event("gap", Level.ERROR, provider=self._provider, epoch=cut.epoch, first=cut.first, last=cut.last, reason=cut.reason)  # fmt: skip
         else:
             self._waiting_bytes -= cut.size
             self._room.set()
@@ -173,12 +181,18 @@ class Collector:
         backoff = Backoff(0.2, 10.0)
         while True:
             try:
-                return await asyncio.to_thread(ask)
+                answer = await asyncio.to_thread(ask)
             except TapelineError as error:
                 if give_up and isinstance(error, give_up):
                     raise
                 wait = backoff.next()
-                event("store_away", Level.WARNING, provider=self._provider, reason=str(error), retry_seconds=round(wait, 3))  # fmt: skip
+                self._trouble = str(error)
+                # Refused or away, the payloads wait in the ring: where an operator mends it in time nothing is lost.
+                name = "store_refuses" if isinstance(error, RefusedError) else "store_away"
+                event(name, Level.WARNING, provider=self._provider, reason=str(error), retry_seconds=round(wait, 3))  # fmt: skip
+            else:
+                self._trouble = ""
+                return answer
             await asyncio.sleep(wait)
 
     async def _finish(self, writer: asyncio.Task[None]) -> None:

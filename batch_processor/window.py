@@ -25,6 +25,12 @@ class Window:
     size: int = 0
     runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
 
+    @property
+    def last_ts_recv(self) -> int:
+        """The `ts_recv` of the last payload, as its row has it."""
+        rows = next(runs[-1].rows for runs in self.runs.values() if runs[-1].last == self.last)
+        return int(rows[rows.rfind(b"\n", 0, -1) + 1 :].split(b"\t", 4)[3])
+
 
 @dataclass(frozen=True, slots=True)
 class GapRecord:

@@ -63,7 +63,7 @@ class Partition:
 
     def prefix(self) -> str:
         """`instance=…/…/day=…`, values percent-encoded and cut, without a slash at either end."""
-        named = [f"{name}={_written(name, value)}" for name, value in self._values()]
+        named = [folder(name, value) for name, value in self._values()]
         return "/".join((*named, f"year={self.year:04d}", f"month={self.month:02d}", f"day={self.day:02d}"))
 
     def cut_names(self) -> dict[str, str]:
@@ -89,6 +89,11 @@ def object_key(prefix: str, partition: Partition, epoch: int, first: int, last: 
     head = prefix.rstrip("/")
     name = f"{partition.prefix()}/{epoch}-{first}-{last}.tsv.gz"
     return f"{head}/{name}" if head else name
+
+
+def folder(name: str, value: str) -> str:
+    """One part of a prefix: `name=value`, the value percent-encoded and cut."""
+    return f"{name}={_written(name, value)}"
 
 
 def name_key(value: str) -> str:

@@ -8,29 +8,41 @@ from datetime import date
 
 from tapeline.errors import CaptureError
 from tapeline.objectstore.base import ObjectStore
-from tapeline.partitions import NAMES
+from tapeline.partitions import NAMES, folder
 
 _ASKED_AT_ONCE = 16
 
 
 def day_sizes(store: ObjectStore, day: date, instance: str = "", provider: str = "") -> dict[str, int]:
-    """The objects of a day and their bytes, by key, sorted; of one instance or provider (as in keys) where it is given.
+    """The objects of a day and their bytes, by key, sorted; of one instance or provider where it is given.
 
     Costs a listing for each channel and day, however much the store holds of other days. Foreign objects may be among them.
     """
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-        places = [""]
-        for begin in (f"instance={instance}", f"provider={provider}", "schema=", "channel="):
-            whole = not begin.endswith("=")
-            below = [found for answer in pool.map(store.folders, places) for found in answer]
-            places = [place for place in below if _is(place.split("/")[-2], begin, whole)]
+        places = _channels(store, pool, instance, provider)
         days = [f"{place}year={day.year:04d}/month={day.month:02d}/day={day.day:02d}/" for place in places]
         sizes = {key: size for answer in pool.map(store.sizes, days) for key, size in answer.items()}
     return dict(sorted(sizes.items()))
 
 
-def _is(folder: str, begin: str, whole: bool) -> bool:
-    return folder == begin if whole else folder.startswith(begin)
+def days_of(store: ObjectStore, instance: str, provider: str, since: date) -> list[str]:
+    """The folders of an instance's and provider's channels and days (a slash at the end) from a day on, sorted."""
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        places = _channels(store, pool, instance, provider)
+        for wanted in (f"{since:year=%Y/}", f"{since:year=%Y/month=%m/}", f"{since:year=%Y/month=%m/day=%d/}"):
+            depth = wanted.count("/") + 1
+            below = [found for answer in pool.map(store.folders, places) for found in answer]
+            places = [place for place in below if "/".join(place.split("/")[-depth:]) >= wanted]
+    return sorted(places)
+
+
+def _channels(store: ObjectStore, pool: ThreadPoolExecutor, instance: str, provider: str) -> list[str]:
+    places = [""]
+    for name, value in (("instance", instance), ("provider", provider), ("schema", ""), ("channel", "")):
+        wanted = folder(name, value) + "/" if value else f"{name}="
+        below = [found for answer in pool.map(store.folders, places) for found in answer]
+        places = [place for place in below if f"{place.split('/')[-2]}/".startswith(wanted)]
+    return places
 
 
 def whole_names(store: ObjectStore) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 What the batch processor would have written: five providers, a made market each, with losses of either instance that the
 other makes good, holes in the stored stream with their gap records, and clocks that differ. The truth about it goes to
-`truth.json` beside the store. The same arguments always give the same bytes.
+`DIR.truth.json` beside it. The same arguments always give the same bytes.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.root.is_dir() and any(args.root.iterdir()):
         parser.error(f"{args.root} is not empty")
     made = fill(args.root, args.payloads, minutes=args.minutes, seed=args.seed, workers=args.workers)
-    (args.root.parent / "truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(made)))
+    args.root.with_name(f"{args.root.name}.truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(made)))
     print(
         f"{made.day}: {made.rows:,} raw payloads of {made.payloads:,} messages, {made.objects:,} objects, "
         f"{made.row_bytes / 1e6:,.0f} MB of rows in {made.object_bytes / 1e6:,.0f} MB, in {made.seconds:.1f} s "

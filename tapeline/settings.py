@@ -70,6 +70,12 @@ def _store(text: str) -> str | None:
     return text
 
 
+def _spark(text: str) -> str | None:
+    if not re.fullmatch(r"|local(-cluster)?(\[[\d*, ]+\])?|yarn|(spark|k8s)://\S+", text, re.ASCII):
+        raise ValueError
+    return text or None
+
+
 def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
@@ -105,6 +111,8 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
             "TASK_MEMORY_BYTES", str(1024 * _MIB), _BYTES, "How much memory one task of post-process may hold in rows that wait to be sorted or written.", _read_bytes),
         "keep_work_days": Option(
             "KEEP_WORK_DAYS", "0", "an integer, 0 to 3650", "For how many days post-process keeps what it made on the way to a published version; 0: not at all.", _integer(0, 3650)),
+        "spark_master": Option(
+            "SPARK_MASTER", "", "local[N], local-cluster[N,CORES,MIB], spark://, k8s:// or yarn", "The Spark that post-process works on where it is asked to. Without it: what `spark-submit` or Spark's configuration say, else this machine.", _spark),
         "s3_endpoint": Option(
             "S3_ENDPOINT", "", "http:// or https:// URL", "The S3 service to talk to. Without it: AWS.", _url("http", "https")),
         "recordings": Option("RECORDINGS", "", "a path", "Captures for tests, benchmarks and `make run`.", _path),
@@ -138,6 +146,7 @@ class Settings:
     workers: int
     task_memory_bytes: int
     keep_work_days: int
+    spark_master: str | None
     s3_endpoint: str | None
     recordings: Path | None
     instances: tuple[str, ...]

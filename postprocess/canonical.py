@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from tapeline_kernel import SIDECAR, Normalizer, Output, Router
 
@@ -22,6 +23,9 @@ BATCH_PAYLOADS = 4096
 BATCH_BYTES = 4 << 20
 MERGED = "MERGED"
 SESSION_CHANNEL = "_session"
+
+_SIDECAR = np.dtype(SIDECAR)
+_NONE = (np.empty(0, dtype=np.uint16), np.empty(0, dtype=np.int64))
 
 
 class Payload(NamedTuple):
@@ -41,6 +45,10 @@ class Step:
     raw: pa.Table
     parts: list[Part]
     rejected: list[Payload]
+    numbers: npt.NDArray[np.uint16]
+    """Of each record in the order of the stream the place in `Canonical.channels` of the channel it is published on."""
+    stamps: npt.NDArray[np.int64]
+    """Of each record in the order of the stream `ts_recv`, ns."""
 
 
 class Canonical:
@@ -51,7 +59,7 @@ class Canonical:
         self._instance = instance
         meaning = _uncounted(venue.meaning) if instance == MERGED else venue.meaning
         self._kernel = Normalizer(encode(meaning), venue.provider, instance, "dbn")
-        self._columns = Columns(np.dtype(SIDECAR))
+        self._columns = Columns(_SIDECAR)
         self._routing = encode(venue.session.routing)
         self._router: Router | None = None
         self._epoch = -1
@@ -85,6 +93,10 @@ class Canonical:
         """Raw symbols by instrument id."""
         return self._kernel.symbols()
 
+    def channels(self) -> list[tuple[str, str]]:
+        """Published channels and their schemas, by number."""
+        return self._kernel.channels()
+
     def _raw(self, batch: list[Payload]) -> pa.Table:
         rows = [payload.row for payload in batch]
         first = self._payloads
@@ -109,7 +121,7 @@ class Canonical:
         taken = self._router.take()
         spoken = [p for p in batch if not (self._instance == MERGED and p.channel == SESSION_CHANNEL)]
         if taken is None:
-            yield Step(self._raw(batch), [], [])
+            yield Step(self._raw(batch), [], [], *_NONE)
             return
         first, _, encoded = taken
         output = self._kernel.normalize(encoded)
@@ -122,7 +134,11 @@ class Canonical:
             np.array([p.row.ts_recv for p in spoken], dtype=np.int64),
         )
         parts = list(self._columns.parts(output.data, output.sidecar, origin, self._kernel.symbols()))
-        yield Step(self._raw(batch), parts, _rejected(output, spoken, first))
+        side = np.frombuffer(output.sidecar, dtype=_SIDECAR)
+        stamps = np.zeros(len(side), dtype=np.int64)
+        for part in parts:
+            stamps[part.places] = part.rows.column("ts_recv").fill_null(0).to_numpy()
+        yield Step(self._raw(batch), parts, _rejected(output, spoken, first), side["channel"], stamps)
 
 
 def _rejected(output: Output, batch: list[Payload], first: int) -> list[Payload]:

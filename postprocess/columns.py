@@ -46,6 +46,8 @@ class Part:
     kind: RecordKind
     data: bytes
     rows: pa.Table
+    places: npt.NDArray[np.int64]
+    """Where its records stand among the batch's."""
 
 
 class Columns:
@@ -76,7 +78,8 @@ class Columns:
             columns["venue_id"] = _venue_ids(side[places]["venue_id"])
             columns["raw_symbol"] = _symbols(kind, records, symbols)
             terms = self._lots.terms(records["instrument_id"], offsets[places], changes)
-            yield Part(kind, records.tobytes(), self._rows(kind, records, side[places], terms, columns))
+            rows = self._rows(kind, records, side[places], terms, columns)
+            yield Part(kind, records.tobytes(), rows, places)
         self._lots.settle(changes)
         self._emitted += len(side)
 
@@ -90,6 +93,9 @@ class Columns:
     ) -> pa.Table:
         table = record_tables()[kind.schema]
         lots, factors = terms
+        if "ts_recv" in kind.times:
+            # The record's own: a book's snapshot goes before the updates that waited for it, whenever it came.
+            columns["ts_recv"] = pa.array(records["ts_recv"].astype(np.int64))
         for field in table.fields:
             values = records[field.name]
             if field.form is Form.PRICE:

@@ -140,15 +140,25 @@ class _Day:
         tables: dict[str, list[File]] = defaultdict(list)
         dbn: dict[str, list[File]] = defaultdict(list)
         counts: dict[str, int] = defaultdict(int)
+        index: list[File] = []
         for report in sorted(reports, key=lambda report: report.unit.shard):
             for name, files in report.tables.items():
                 tables[name] += files
             for name, files in report.dbn.items():
                 dbn[name] += files
+            index += report.index
             for name, count in report.counts.items():
                 counts[name] += count
         manifest = Manifest(
-            plan.day, plan.provider, plan.version, plan.digest, dict(tables), dict(dbn), dict(counts), plan.made_of
+            plan.day,
+            plan.provider,
+            plan.version,
+            plan.digest,
+            dict(tables),
+            dict(dbn),
+            dict(counts),
+            plan.made_of,
+            index,
         )
         self._lake.add(manifest)
         result.payloads += counts["payloads"]

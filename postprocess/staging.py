@@ -7,12 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from postprocess.units import Unit
+from tapeline.offline.channel_index import IndexWriter
 from tapeline.offline.dbn_file import DbnFile
-from tapeline.offline.lake import DBN, File, Lake
+from tapeline.offline.lake import DBN, INDEX, File, Lake
 from tapeline.offline.tables import KINDS, Table
 from tapeline.schemas import Schema
 
@@ -33,6 +36,7 @@ class Staging:
         self._hidden = tempfile.TemporaryDirectory(prefix="tapeline-")
         self._tables: dict[str, list[str]] = {}
         self._dbn: dict[str, list[str]] = {}
+        self._index: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -49,11 +53,16 @@ class Staging:
         name = f"{DBN}/schema={schema.dbn}/{self._folder}/{self._part}.dbn.zst"
         return self._place(self._dbn.setdefault(schema.dbn, []), name)
 
-    def settle(self, rows: dict[str, int]) -> tuple[dict[str, list[File]], dict[str, list[File]]]:
-        """Puts all files into the lake; what the manifest says of them, tables and DBN, `rows` being those of each."""
+    def index(self) -> Path:
+        """Where to write the index of channels."""
+        return self._place(self._index, f"{INDEX}/{self._folder}/{self._part}.parquet")
+
+    def settle(self, rows: dict[str, int]) -> tuple[dict[str, list[File]], dict[str, list[File]], list[File]]:
+        """Puts all files into the lake; what the manifest says of them, tables, DBN and index, `rows` being those of each."""
         return (
             {name: [self._put(key, rows[key]) for key in keys] for name, keys in self._tables.items()},
             {name: [self._put(key, rows[key]) for key in keys] for name, keys in self._dbn.items()},
+            [self._put(key, rows[key]) for key in self._index],
         )
 
     def key(self, path: Path) -> str:
@@ -84,6 +93,7 @@ class ProviderFiles:
         self.rows: dict[str, int] = {}
         """By the key of the file."""
         self._keys: dict[str, str] = {}
+        self._index: IndexWriter | None = None
 
     def add_rows(self, table: Table, rows: pa.Table) -> None:
         """Rows of a table, in order."""
@@ -105,6 +115,17 @@ class ProviderFiles:
         key = self._keys[schema.dbn]
         self.rows[key] = self.rows.get(key, 0) + len(data) // KIND_SIZES[schema]
 
+    def add_places(
+        self, channels: list[tuple[str, str]], numbers: npt.NDArray[np.uint16], stamps: npt.NDArray[np.int64]
+    ) -> None:
+        """Of records of all schemas, in the order of the stream: their channels, by number, and `ts_recv`, ns."""
+        if self._index is None and len(numbers):
+            path = self._staging.index()
+            self._keys[INDEX] = self._staging.key(path)
+            self._index = IndexWriter(path)
+        if self._index is not None:
+            self._index.add(channels, numbers, stamps)
+
     def finish(self, tables: dict[str, Table], span: tuple[int, int], symbols: dict[int, str]) -> None:
         """Closes everything; `span` is the first and the last time in ns."""
         for name in list(self._gathered):
@@ -113,6 +134,9 @@ class ProviderFiles:
             writer.close()
         for file in self._dbn.values():
             file.finish(*span, symbols)
+        if self._index is not None:
+            self._index.finish()
+            self.rows[self._keys[INDEX]] = self._index.rows
 
     def abandon(self) -> None:
         """Lets go of the files without making them whole."""
@@ -120,6 +144,8 @@ class ProviderFiles:
             writer.close()
         for file in self._dbn.values():
             file.abandon()
+        if self._index is not None:
+            self._index.abandon()
 
     def _write(self, table: Table) -> None:
         rows = pa.concat_tables(self._gathered.pop(table.name))

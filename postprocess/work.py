@@ -66,8 +66,8 @@ class _Run:
             except BaseException:
                 files.abandon()
                 raise
-            tables, dbn = staging.settle(files.rows)
-        return Report(self._unit, tables, dbn, self._counts, 0.0, 0.0, 0, self._problems)
+            tables, dbn, index = staging.settle(files.rows)
+        return Report(self._unit, tables, dbn, self._counts, 0.0, 0.0, 0, self._problems, index=index)
 
     def _fill(self, files: ProviderFiles) -> None:
         venue = self._venue
@@ -87,6 +87,7 @@ class _Run:
                 files.add_rows(record_tables()[part.kind.schema], part.rows)
                 files.add_records(part.kind.schema, part.data)
                 self._counts["records"] += part.rows.num_rows
+            files.add_places(canonical.channels(), step.numbers, step.stamps)
             for payload in step.rejected:
                 ledger.note_rejected(payload.channel, payload.schema, payload.row.ts_recv)
                 self._counts["rejected"] += 1

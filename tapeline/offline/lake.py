@@ -23,6 +23,7 @@ PUBLISHED = "published"
 MANIFESTS = "manifests"
 WORK = "work"
 DBN = "dbn"
+INDEX = "index"
 
 _DAY_FILE = re.compile(r"published/day=(\d{4}-\d{2}-\d{2})/published\.tsv\Z", re.ASCII)
 _VERSION_FILE = re.compile(r"version=(\d+)\.json\Z", re.ASCII)
@@ -59,6 +60,8 @@ class Manifest(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     made_of: dict[str, str]
     """What the digest is of, for people: objects, mapping, kernel, form of the tables."""
+    index: list[File] = []
+    """Which channel each record was published on, a file for each unit (`tapeline.offline.channel_index`)."""
 
 
 def version_folder(day: date, provider: str, version: int) -> str:

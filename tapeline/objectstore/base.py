@@ -28,6 +28,12 @@ class ObjectStore(Protocol):
     def put(self, key: str, data: bytes, if_absent: bool = True) -> bool:
         """Writes an object; False where `if_absent` was asked and the key is taken, and then nothing has changed."""
 
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        """Writes an object in the place of one that holds `old` (None: of none), in one step against other swaps of it.
+
+        False where it holds something else, and then nothing has changed.
+        """
+
     def get(self, key: str) -> bytes:
         """The object's bytes; raises ObjectMissingError."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import fcntl
 import os
 import secrets
 import time
@@ -39,6 +40,19 @@ class LocalStore:
         target = self._path(key)
         try:
             return self._write(target, data, if_absent)
+        except OSError as error:
+            raise _explained(error, target) from error
+
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        """See ObjectStore."""
+        target = self._path(key)
+        try:
+            root = os.open(self._root, os.O_RDONLY)
+            try:
+                fcntl.flock(root, fcntl.LOCK_EX)
+                return (target.read_bytes() if target.is_file() else None) == old and self._write(target, new, False)
+            finally:
+                os.close(root)
         except OSError as error:
             raise _explained(error, target) from error
 

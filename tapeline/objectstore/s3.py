@@ -86,15 +86,47 @@ class S3Store:
 
         A put that succeeded unheard and was tried again answers False: the object is there all the same.
         """
+        return self._raced(key, lambda: self._put(key, data, if_absent))
+
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        """A put that holds only for the object that was read; see ObjectStore."""
+        if old is None:
+            done = self.put(key, new)
+        else:
+            try:
+                found, tag = self._ask(key, lambda: self._tagged(key))
+                done = found == old and self._raced(key, lambda: self._replace(key, new, tag))
+            except ObjectMissingError:
+                return False
+        # One that succeeded unheard and was tried again finds what it wrote.
+        return done or (new != old and self._holds(key, new))
+
+    def _raced(self, key: str, put: Callable[[], None]) -> bool:
+        """Whether a conditional put wrote, after as many tries as it takes to be told."""
         for race in range(_RACES):
             try:
-                self._ask(key, lambda: self._put(key, data, if_absent))
+                self._ask(key, put)
                 return True
             except ObjectTakenError:
                 return False
             except ConditionRacedError:
                 time.sleep(0.05 * 2**race)
         raise StoreUnavailableError(f"object store {self._place}{key}: other writers hold the key")
+
+    def _replace(self, key: str, data: bytes, tag: str) -> None:
+        self._client.put_object(
+            Bucket=self._bucket, Key=self._prefix + key, Body=data, IfMatch=tag, ChecksumAlgorithm="CRC32"
+        )
+
+    def _tagged(self, key: str) -> tuple[bytes, str]:
+        answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
+        return answer["Body"].read(), answer["ETag"]
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        try:
+            return self.get(key) == data
+        except ObjectMissingError:
+            return False
 
     def get(self, key: str) -> bytes:
         """See ObjectStore."""

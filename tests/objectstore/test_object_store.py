@@ -60,6 +60,32 @@ def test_one_of_many_writers_wins(store: ObjectStore) -> None:
     assert store.get("race") == b"%d" % won.index(True)
 
 
+def test_a_swap_holds_only_for_what_was_read(store: ObjectStore) -> None:
+    """What holds something else, or is or is not there against what was said, stays as it is."""
+    assert not store.swap("a/b", b"first", b"second")
+    assert store.list("") == []
+    assert store.swap("a/b", None, b"first")
+    assert not store.swap("a/b", None, b"second")
+    assert not store.swap("a/b", b"other", b"second")
+    assert store.get("a/b") == b"first"
+    assert store.swap("a/b", b"first", b"second")
+    assert store.get("a/b") == b"second"
+
+
+def test_no_swap_of_many_at_once_is_lost(store: ObjectStore) -> None:
+    """Eight writers that each add a line to what they have read: every line is there, once."""
+
+    def add(number: int) -> None:
+        old = store.get("lines")
+        while not store.swap("lines", old, old + b"%d\n" % number):
+            old = store.get("lines")
+
+    store.put("lines", b"")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(8)))
+    assert sorted(store.get("lines").split()) == [b"%d" % number for number in range(8)]
+
+
 def test_list_gives_keys_by_their_beginning(store: ObjectStore) -> None:
     """A prefix is text, not a folder, and the answer is sorted."""
     for key in ("p/day=01/1-1-2", "p/day=01/1-3-4", "p/day=01/10-1-1", "p/day=02/1-5-6", "q/x"):

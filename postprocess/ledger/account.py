@@ -132,7 +132,10 @@ class Tally(msgspec.Struct):
 
 
 class Account:
-    """One unit's account. `instances` are those of the coalescer's sides, one or two; the files go into `folder`."""
+    """One unit's account, in files of a folder of its own.
+
+    `instances` are those the provider's day has, one or two, as the coalescers' sides; the same in all its units.
+    """
 
     def __init__(self, instances: Sequence[str], channels: Sequence[tuple[str, str]], folder: Path) -> None:
         self._instances = list(instances)

@@ -1,0 +1,100 @@
+"""A made day on both instances' lines, what each lost, and what a ledger must say of it: worked out message by message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from postprocess.ledger.account import Account
+
+Integers = npt.NDArray[np.int64]
+
+START = 1_780_000_000_000_000_000 // 86_400_000_000_000 * 86_400_000_000_000
+"""00:00:00 UTC of a day, ns."""
+
+
+@dataclass
+class Columns:
+    """What `Account.note_rows` takes."""
+
+    channel: npt.NDArray[np.int32]
+    side: npt.NDArray[np.uint8]
+    seen: npt.NDArray[np.uint8]
+    epoch: Integers
+    sequence: Integers
+    ts_recv: Integers
+    order: Integers
+    other_epoch: Integers
+    other_sequence: Integers
+    other_ts_recv: Integers
+
+
+@dataclass
+class Line:
+    """One instance's line: the number that its session gives each message, and when it has it."""
+
+    epoch: int
+    sequence: list[int]
+    stamps: list[int]
+    lost: set[int] = field(default_factory=set)
+    """Places of messages that are in no object of its."""
+
+
+@dataclass
+class Day:
+    """Messages in the order of the venue, by place: the channel of each, and both lines."""
+
+    channels: list[tuple[str, str]]
+    channel: list[int]
+    lines: tuple[Line, Line]
+
+    def columns(self, places: list[int]) -> Columns:
+        """The coalesced rows of some of the messages, as the kernel would give them."""
+        rows = []
+        for place in places:
+            seen = sum(bit for bit, line in zip((1, 2), self.lines, strict=True) if place not in line.lost)
+            if not seen:
+                continue
+            side = 0 if seen & 1 else 1
+            mine = self.lines[side]
+            other = self.lines[1]
+            skew = self.lines[0].stamps[place] - other.stamps[place]
+            rows.append(
+                (
+                    self.channel[place], side, seen, mine.epoch, mine.sequence[place], mine.stamps[place],
+                    mine.stamps[place] + (skew if side else 0),
+                    *((other.epoch, other.sequence[place], other.stamps[place]) if seen == 3 else (0, 0, 0)),
+                )
+            )  # fmt: skip
+        columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
+        return Columns(
+            columns[0].astype(np.int32), columns[1].astype(np.uint8), columns[2].astype(np.uint8), *columns[3:]
+        )
+
+    def account(self, folder: Path, channels: set[int] | None = None, batch: int = 1000) -> Path:
+        """The account of the unit that has these channels."""
+        folder.mkdir(parents=True)
+        account = Account(("PRIMARY", "REPLICA"), self.channels, folder)
+        wanted = [place for place, channel in enumerate(self.channel) if channels is None or channel in channels]
+        for start in range(0, len(wanted), batch):
+            account.note_rows(self.columns(wanted[start : start + batch]))
+        account.close()
+        return folder
+
+    def holes(self, side: int) -> list[tuple[int, int, int, int, int]]:
+        """Of each hole of a line: its sequences, the times around it, and how many of its messages neither has."""
+        line, other = self.lines[side], self.lines[1 - side]
+        found = []
+        run: list[int] = []
+        for place in range(len(self.channel) + 1):
+            if place in line.lost:
+                run.append(place)
+            elif run:
+                ends = (line.sequence[run[0]], line.sequence[run[-1]])
+                times = (line.stamps[run[0] - 1], line.stamps[place])
+                found.append((*ends, *times, len(other.lost.intersection(run))))
+                run = []
+        return found

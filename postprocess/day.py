@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import date
 
 import msgspec
 
 from postprocess.executor.base import Executor
-from postprocess.plan import Plan, make_plan
+from postprocess.plan import Plan, claim, make_plan
 from postprocess.raw import find_day
 from postprocess.units import Problem, Report, Unit
 from postprocess.work import report_key
 from tapeline.errors import UnknownVenueError
 from tapeline.objectstore import ObjectMissingError, open_store
-from tapeline.offline.lake import File, Lake, Manifest
+from tapeline.offline.lake import File, Lake, Made, Manifest
 from tapeline.venues import load
+
+RAW_OBJECTS = "raw_objects"
+"""Among a manifest's counts: of how many it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +57,82 @@ def run_day(day: date, places: Places, executor: Executor, memory_bytes: int, to
     A day without raw payloads is published empty: that is a finding too. Units that an earlier run has finished are not
     done again.
     """
-    return _Day(day, places, memory_bytes, told).run(executor)
+    run = DayRun(day, places, memory_bytes, told)
+    run.make(executor, run.steps())
+    run.publish()
+    return run.result
 
 
-class _Day:
-    def __init__(self, day: date, places: Places, memory_bytes: int, told: Told) -> None:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A provider of a day, and the version that its raw objects and its mapping ask for."""
+
+    plan: Plan
+    published: Manifest | None
+    """What counts now."""
+    whole: bool
+    """The version is made already."""
+
+    @property
+    def unchanged(self) -> bool:
+        """The version is the one that counts."""
+        return self.published is not None and self.published.version == self.plan.version
+
+    @property
+    def reasons(self) -> list[str]:
+        """What differs from what the published version was made of."""
+        before = self.published.made_of if self.published is not None else {}
+        return [name for name, value in self.plan.made_of.items() if before.get(name) != value]
+
+
+class DayRun:
+    """A day a step at a time: what is to be made of which providers, its making, its publication.
+
+    Runs of one day beside one another are harmless: a version belongs to who has claimed its number with what it is
+    made of, who makes the same writes the same bytes, and a publication changes the lines of its own providers only.
+    """
+
+    def __init__(
+        self, day: date, places: Places, memory_bytes: int, told: Told, providers: Collection[str] | None = None
+    ) -> None:
         self._day = day
         self._places = places
         self._memory = memory_bytes
         self._told = told
+        self._providers = providers
         self._store = open_store(places.store, places.s3_endpoint)
-        self._lake = Lake(open_store(places.lake, places.s3_endpoint), places.lake)
-        self._result = Result(day.isoformat())
+        self.lake = Lake(open_store(places.lake, places.s3_endpoint), places.lake)
+        self.result = Result(day.isoformat())
+        self._changed: dict[str, int] = {}
 
-    def run(self, executor: Executor) -> Result:
-        published = self._lake.published(self._day)
-        versions = dict(published or {})
-        plans = []
-        for plan in self._plans():
-            if versions.get(plan.provider) == plan.version:
-                self._result.unchanged.append(plan.provider)
+    def steps(self) -> list[Step]:
+        """The day's providers, all or those asked for; nothing is written."""
+        published = self.lake.published(self._day) or {}
+        objects = find_day(self._store, self._day)
+        steps = []
+        for provider in objects.providers():
+            if self._providers is not None and provider not in self._providers:
+                continue
+            try:
+                venue = load(provider.lower())
+            except UnknownVenueError as error:
+                self.result.problems.append(Problem("venue", provider, str(error)))
+                continue
+            plan = make_plan(self.lake, self._day, venue, objects)
+            now = self.lake.manifest(self._day, provider, published[provider]) if provider in published else None
+            steps.append(Step(plan, now, plan.version in self.lake.versions(self._day, provider)))
+        return steps
+
+    def make(self, executor: Executor, steps: Collection[Step]) -> None:
+        """Makes the versions that are not made yet; none of them counts before `publish`."""
+        plans, reports, units = [], defaultdict(list), []
+        for step in steps:
+            if step.unchanged:
+                self.result.unchanged.append(step.plan.provider)
+            elif step.whole:
+                self._changed[step.plan.provider] = step.plan.version
             else:
-                self._lake.store.put(plan.key, msgspec.json.encode(plan), if_absent=False)
-                plans.append(plan)
-        reports: dict[str, list[Report]] = defaultdict(list)
-        units = []
+                plans.append(claim(self.lake, step.plan))
         for plan in plans:
             for unit in self._units(plan):
                 if (done := self._done(unit)) is not None:
@@ -87,25 +142,14 @@ class _Day:
         for report in executor.run(units):
             reports[report.unit.provider].append(report)
             self._told(report)
+        before = {step.plan.provider: step.published for step in steps}
         for plan in plans:
-            if self._whole(plan, reports[plan.provider]):
-                versions[plan.provider] = plan.version
-        if versions != published:
-            self._lake.publish(self._day, versions)
-        self._result.versions = versions
-        return self._result
+            if self._whole(plan, reports[plan.provider]) and self._complete(plan, before[plan.provider]):
+                self._changed[plan.provider] = plan.version
 
-    def _plans(self) -> list[Plan]:
-        objects = find_day(self._store, self._day)
-        plans = []
-        for provider in objects.providers():
-            try:
-                venue = load(provider.lower())
-            except UnknownVenueError as error:
-                self._result.problems.append(Problem("venue", provider, str(error)))
-                continue
-            plans.append(make_plan(self._lake, self._day, venue, objects))
-        return plans
+    def publish(self) -> None:
+        """Makes what was made count, in one step."""
+        self.result.versions = self.lake.publish(self._day, self._changed)
 
     def _units(self, plan: Plan) -> list[Unit]:
         places = self._places
@@ -126,17 +170,17 @@ class _Day:
 
     def _done(self, unit: Unit) -> Report | None:
         try:
-            return Report.decode(self._lake.store.get(report_key(unit)))
+            return Report.decode(self.lake.store.get(report_key(unit)))
         except (ObjectMissingError, msgspec.DecodeError):
             return None
 
     def _whole(self, plan: Plan, reports: list[Report]) -> bool:
         """Describes a version whose units are all done; else nothing of it will count."""
-        result = self._result
+        result = self.result
         for report in reports:
             result.problems += report.problems
         if any(report.failed for report in reports):
-            return False
+            return self._made_by_another(plan)
         tables: dict[str, list[File]] = defaultdict(list)
         dbn: dict[str, list[File]] = defaultdict(list)
         counts: dict[str, int] = defaultdict(int)
@@ -149,6 +193,7 @@ class _Day:
             index += report.index
             for name, count in report.counts.items():
                 counts[name] += count
+        counts[RAW_OBJECTS] = len(plan.objects)
         manifest = Manifest(
             plan.day,
             plan.provider,
@@ -160,9 +205,34 @@ class _Day:
             plan.made_of,
             index,
         )
-        self._lake.add(manifest)
+        self.lake.add(manifest, _made(reports))
         result.payloads += counts["payloads"]
         result.records += counts["records"]
         result.rejected += counts["rejected"]
         result.gaps += counts["gaps"]
         return True
+
+    def _made_by_another(self, plan: Plan) -> bool:
+        """Whether a run beside this one has made the very same version, and has tidied up before this one was done."""
+        return (
+            plan.version in self.lake.versions(self._day, plan.provider)
+            and self.lake.manifest(self._day, plan.provider, plan.version).digest == plan.digest
+        )
+
+    def _complete(self, plan: Plan, before: Manifest | None) -> bool:
+        """A version of fewer raw objects than the one that counts does not take its place unasked: they are gone since."""
+        had = before.counts.get(RAW_OBJECTS, 0) if before is not None else 0
+        if len(plan.objects) >= had:
+            return True
+        reason = f"version {plan.version} is made, but not published: {len(plan.objects)} raw objects are left of {had}"
+        self.result.problems.append(Problem("provider", plan.provider, reason))
+        return False
+
+
+def _made(reports: Collection[Report]) -> Made:
+    return Made(
+        at=time.time_ns(),
+        units=len(reports),
+        cpu_seconds=round(sum(report.cpu_seconds for report in reports), 3),
+        peak_rss_bytes=max(report.peak_rss_bytes for report in reports),
+    )

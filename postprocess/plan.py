@@ -67,6 +67,23 @@ def make_plan(lake: Lake, day: date, venue: Venue, objects: DayObjects) -> Plan:
     return Plan(day.isoformat(), provider, version, digest, made_of, sizes, shards)
 
 
+def claim(lake: Lake, plan: Plan) -> Plan:
+    """Writes a plan before its units begin; where another run has taken the number for something else, under the next."""
+    while not lake.store.put(plan.key, msgspec.json.encode(plan)):
+        day = date.fromisoformat(plan.day)
+        try:
+            if read_plan(lake, day, plan.provider, plan.version).digest == plan.digest:
+                return plan
+        except (ObjectMissingError, msgspec.DecodeError):
+            pass  # half removed: its number is taken all the same
+        plan = msgspec.structs.replace(plan, version=_next(lake, day, plan.provider))
+    return plan
+
+
+def _next(lake: Lake, day: date, provider: str) -> int:
+    return max([0, *lake.numbers(day, provider), *_begun(lake, day, provider)]) + 1
+
+
 def _version(lake: Lake, day: date, provider: str, digest: str) -> int:
     """The number of the version, whole or not, that has this digest; else the next."""
     whole = lake.versions(day, provider)
@@ -82,7 +99,7 @@ def _version(lake: Lake, day: date, provider: str, digest: str) -> int:
             continue  # half removed: its number is taken all the same
         if found == digest:
             return version
-    return max([0, *whole, *begun]) + 1
+    return _next(lake, day, provider)
 
 
 def _begun(lake: Lake, day: date, provider: str) -> list[int]:

@@ -26,6 +26,7 @@ DBN = "dbn"
 INDEX = "index"
 
 _DAY_FILE = re.compile(r"published/day=(\d{4}-\d{2}-\d{2})/published\.tsv\Z", re.ASCII)
+_NUMBER = re.compile(r"version=(\d+)\.", re.ASCII)
 _VERSION_FILE = re.compile(r"version=(\d+)\.json\Z", re.ASCII)
 
 
@@ -64,6 +65,17 @@ class Manifest(msgspec.Struct, frozen=True):
     """Which channel each record was published on, a file for each unit (`tapeline.offline.channel_index`)."""
 
 
+class Made(msgspec.Struct, frozen=True):
+    """How a version was made; beside its manifest, which is the same for the same inputs whenever it is made."""
+
+    at: int
+    """When it was whole, ns since the epoch."""
+    units: int
+    cpu_seconds: float
+    peak_rss_bytes: int
+    """The most that one unit has held."""
+
+
 def version_folder(day: date, provider: str, version: int) -> str:
     """The partition folders of a version, without a slash at either end."""
     return f"day={day.isoformat()}/provider={provider}/version={version}"
@@ -97,28 +109,44 @@ class Lake:
 
     def published(self, day: date) -> dict[str, int] | None:
         """The version that counts of each provider; None for a day never published. Raises LakeError."""
+        return self._published(day)[1]
+
+    def _published(self, day: date) -> tuple[bytes | None, dict[str, int] | None]:
         try:
-            text = self.store.get(_published_key(day)).decode()
+            data = self.store.get(_published_key(day))
         except ObjectMissingError:
-            return None
-        rows = [line.split("\t") for line in text.splitlines()]
+            return None, None
         try:
-            return {provider: int(version) for provider, version in rows}
+            rows = [line.split("\t") for line in data.decode().splitlines()]
+            return data, {provider: int(version) for provider, version in rows}
         except ValueError:
             raise LakeError(f"{_published_key(day)} in {self.place} is no list of versions") from None
 
-    def publish(self, day: date, versions: Mapping[str, int]) -> None:
-        """Makes these versions the ones that count, in one step; each must have its manifest."""
+    def publish(self, day: date, versions: Mapping[str, int]) -> dict[str, int]:
+        """Makes these versions the ones that count, in one step, and leaves other providers as they are; what counts then.
+
+        Each must have its manifest. A publication beside this one is not lost.
+        """
         for provider, version in versions.items():
             self.manifest(day, provider, version)
-        lines = [f"{provider}\t{version}\n" for provider, version in sorted(versions.items())]
-        self.store.put(_published_key(day), "".join(lines).encode(), if_absent=False)
+        while True:
+            data, before = self._published(day)
+            after = {**(before or {}), **versions}
+            lines = "".join(f"{provider}\t{version}\n" for provider, version in sorted(after.items()))
+            if after == before or self.store.swap(_published_key(day), data, lines.encode()):
+                return after
 
     def versions(self, day: date, provider: str) -> list[int]:
         """The versions that have a manifest, published or not."""
         prefix = f"{MANIFESTS}/day={day.isoformat()}/provider={provider}/"
         found = (_VERSION_FILE.search(key) for key in self.store.list(prefix))
         return sorted(int(match.group(1)) for match in found if match)
+
+    def numbers(self, day: date, provider: str) -> list[int]:
+        """The numbers of versions that are or have been whole; a dropped one's is not given again."""
+        prefix = f"{MANIFESTS}/day={day.isoformat()}/provider={provider}/"
+        found = (_NUMBER.search(key) for key in self.store.list(prefix))
+        return sorted({int(match.group(1)) for match in found if match})
 
     def manifest(self, day: date, provider: str, version: int) -> Manifest:
         """What a version holds; raises LakeError."""
@@ -128,11 +156,11 @@ class Lake:
         except (ObjectMissingError, msgspec.DecodeError) as error:
             raise LakeError(f"{key} in {self.place}: {error}") from None
 
-    def add(self, manifest: Manifest) -> None:
+    def add(self, manifest: Manifest, made: Made) -> None:
         """Puts a version's manifest, when all its files are there; it does not count yet."""
-        day = date.fromisoformat(manifest.day)
-        key = f"{MANIFESTS}/{version_folder(day, manifest.provider, manifest.version)}.json"
-        self.store.put(key, msgspec.json.format(msgspec.json.encode(manifest)), if_absent=False)
+        stem = f"{MANIFESTS}/{version_folder(date.fromisoformat(manifest.day), manifest.provider, manifest.version)}"
+        self.store.put(f"{stem}.made.json", msgspec.json.encode(made), if_absent=False)
+        self.store.put(f"{stem}.json", msgspec.json.format(msgspec.json.encode(manifest)), if_absent=False)
 
     def current(self) -> list[Manifest]:
         """The manifests of all versions that count."""

@@ -97,6 +97,7 @@ proptest! {
         hostile::route(&bytes);
         hostile::normalize(&bytes);
         hostile::restore(&bytes);
+        hostile::coalesce(&bytes);
     }
 
     #[test]
@@ -139,6 +140,11 @@ proptest! {
     fn anything_like_a_number(text in r"-?[0-9]{0,25}\.?[0-9]{0,25}([eE][-+]?[0-9]{0,22})?") {
         hostile::decimal(text.as_bytes());
         hostile::times(text.as_bytes());
+    }
+
+    #[test]
+    fn anything_like_rows(rows in proptest::collection::vec(r"[0-9]{0,3}\t[0-9]{1,20}\t[0-9]\t[0-9]{1,20}\t(text|base64|x)\t[A-D=]{0,4}\n|~|\n", 0..40)) {
+        hostile::coalesce(rows.concat().as_bytes());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, Self, final
 
+from typing_extensions import Buffer
+
 __all__ = [
     "SIDECAR",
     "BatchError",
@@ -136,6 +138,23 @@ class Normalizer:
     def __new__(cls, meaning: bytes, provider: str, instance: str, sink: Literal["resp", "dbn"] = "resp") -> Self: ...
     def normalize(self, response: bytes) -> Output:
         """One encoded SubscribeResponse (batch or gap) in, what is to be published out. Raises BatchError."""
+    def normalize_rows(
+        self,
+        epoch: int,
+        first: int,
+        channels: Sequence[tuple[str, str]],
+        channel: Buffer,
+        ts_recv: Buffer,
+        connection: Buffer,
+        offsets: Buffer,
+        data: Buffer,
+    ) -> Output:
+        """The same for a batch that was never encoded: payloads in columns, the first with sequence `first`.
+
+        `channels` are (id, schema); columns are little endian: `channel` u4 (index in `channels`), `ts_recv` and `connection` i8, and
+        `offsets` i8, one more than there are payloads, of which each lies from its offset to the next in `data`. Bytes are
+        taken as they are, other buffers copied. No payloads are a batch too: an epoch can begin so. Raises BatchError.
+        """
     def flush(self, all: bool = False) -> tuple[bytes, int]:
         """RESP commands, and their number, that bring late-join keys and checkpoint up to date with what has changed since the last flush (or all of it)."""
     def restore(self, fields: dict[bytes, bytes]) -> int:

@@ -25,7 +25,7 @@ use crate::decode::{Decoder, Undecodable};
 use crate::json::{self, Found, JsonError};
 use crate::plan::{self, Make, Message, Program, Source, SpecError};
 use crate::spec;
-use crate::wire::{PayloadView, Response, WireError};
+use crate::wire::{BatchView, PayloadView, Response, WireError};
 
 pub use out::{Sink, SIDECAR, SIDECAR_BYTES};
 use state::State;
@@ -119,40 +119,51 @@ impl Normalizer {
 
     /// One encoded `SubscribeResponse` in, what is to be published out; a broken batch changes nothing.
     pub fn normalize(&mut self, response: &[u8]) -> Result<Output, WireError> {
-        let mut output = Output::default();
-        match Response::parse(response)? {
+        Ok(match Response::parse(response)? {
             Response::Gap(gap) => {
                 self.state.lost(gap.epoch, gap.from_sequence, gap.to_sequence);
-                output.epoch = gap.epoch;
-                output.first = gap.from_sequence;
-                output.last = gap.to_sequence.max(gap.from_sequence.saturating_sub(1));
+                self.finish(Output {
+                    epoch: gap.epoch,
+                    first: gap.from_sequence,
+                    last: gap.to_sequence.max(gap.from_sequence.saturating_sub(1)),
+                    ..Output::default()
+                })
             }
-            Response::Batch(batch) => {
-                output.epoch = batch.epoch;
-                output.first = batch.first_sequence;
-                output.last = batch.last_sequence();
-                output.payloads = batch.len();
-                self.state.begin(batch.epoch, batch.first_sequence);
-                let channels: Vec<usize> =
-                    batch.channels.iter().map(|(name, schema)| self.channel(name, schema)).collect();
-                let mut sequence = batch.first_sequence;
-                let mut oldest = u64::MAX;
-                for payload in batch.payloads() {
-                    oldest = oldest.min(payload.ts_recv);
-                    if let Some(channel) = channels.get(payload.channel as usize) {
-                        self.payload(*channel, sequence, payload, &mut output);
-                    }
-                    sequence = sequence.saturating_add(1);
-                }
-                output.oldest_ts_recv = if oldest == u64::MAX { 0 } else { oldest };
-                self.state.end(batch.last_sequence());
+            Response::Batch(batch) => self.batch(&batch),
+        })
+    }
+
+    /// The same for a batch that was never encoded.
+    pub fn batch(&mut self, batch: &BatchView<'_>) -> Output {
+        let mut output = Output {
+            epoch: batch.epoch,
+            first: batch.first_sequence,
+            last: batch.last_sequence(),
+            payloads: batch.len(),
+            ..Output::default()
+        };
+        self.state.begin(batch.epoch, batch.first_sequence);
+        let channels: Vec<usize> = batch.channels.iter().map(|(name, schema)| self.channel(name, schema)).collect();
+        let mut sequence = batch.first_sequence;
+        let mut oldest = u64::MAX;
+        for payload in batch.payloads() {
+            oldest = oldest.min(payload.ts_recv);
+            if let Some(channel) = channels.get(payload.channel as usize) {
+                self.payload(*channel, sequence, payload, &mut output);
             }
+            sequence = sequence.saturating_add(1);
         }
+        output.oldest_ts_recv = if oldest == u64::MAX { 0 } else { oldest };
+        self.state.end(batch.last_sequence());
+        self.finish(output)
+    }
+
+    fn finish(&mut self, mut output: Output) -> Output {
         let (sidecar, records) = self.state.outs.end_batch(&mut output.data, &mut output.commands);
         output.sidecar = sidecar;
         output.records = records;
         output.events = std::mem::take(&mut self.state.events);
-        Ok(output)
+        output
     }
 
     /// Totals since the start, by group and name.

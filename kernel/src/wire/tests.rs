@@ -1,5 +1,6 @@
 //! The wire format against itself and against hostile bytes.
 
+use super::writer::put_bytes;
 use super::*;
 
 fn joined(writer: &mut BatchWriter) -> (u64, u64, Vec<u8>) {

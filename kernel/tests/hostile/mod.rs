@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
 
+use tapeline_kernel::coalesce::Coalescer;
 use tapeline_kernel::decimal::Dec;
 use tapeline_kernel::decode::Decoder;
 use tapeline_kernel::json::{self, Columns, Found, Tree};
@@ -221,6 +222,60 @@ pub fn normalize(bytes: &[u8]) {
     writer.channel(CHANNELS[4].0, CHANNELS[4].1);
     writer.payload(0, ts_recv + 1, 0, br#"{"t":"d","U":1,"u":2,"pu":0,"b":[["1","1"]],"a":[]}"#);
     feed(&mut writer, &mut both);
+}
+
+/// Two streams, as rows that are cut anywhere and as rows made of a byte each, become one that has every row once.
+pub fn coalesce(bytes: &[u8]) {
+    let piece = usize::from(bytes.first().copied().unwrap_or(0) % 40) + 1;
+    let (one, two) = bytes.split_at(bytes.len() / 2);
+    coalesced(one, two, piece);
+    let mut sides = [String::new(), String::new()];
+    let mut ts_recv = 0;
+    for (sequence, byte) in bytes.iter().enumerate() {
+        ts_recv += [0, 1, 999_999_999, 30_000_000_001][usize::from(byte >> 6)];
+        let (side, content) = (usize::from(byte & 1), (byte >> 1) & 3);
+        let late = i64::from((byte >> 3) & 3);
+        sides[side] += &format!("1\t{sequence}\t{side}\t{}\ttext\t{content}\n", ts_recv + late);
+    }
+    let rows = coalesced(sides[0].as_bytes(), sides[1].as_bytes(), piece);
+    assert_eq!(rows, bytes.len());
+}
+
+/// How many rows came in, after checking that each came out once.
+fn coalesced(one: &[u8], two: &[u8], piece: usize) -> usize {
+    let made = Coalescer::new(br#"{"routes":[{"channel":"{@0}"}]}"#, br#"{"mappings":[]}"#, 30_000_000_000, 2);
+    let mut coalescer = made.expect("the spec compiles");
+    let mut chunks = [one.chunks(piece), two.chunks(piece)];
+    let (mut rows, mut order) = (0, i64::MIN);
+    loop {
+        while let Some(merged) = coalescer.take(piece * 10) {
+            rows += merged.seen.iter().map(|seen| seen.count_ones() as usize).sum::<usize>();
+            let orders = merged.order.chunks(8).map(|word| i64::from_le_bytes(word.try_into().expect("eight bytes")));
+            for next in orders {
+                assert!(order <= next);
+                order = next;
+            }
+            assert_eq!(merged.offsets.len(), 8 * (merged.len() + 1));
+            assert_eq!(merged.offsets[8 * merged.len()..], (merged.data.len() as u64).to_le_bytes());
+        }
+        let needs = coalescer.needs();
+        if needs == 0 {
+            break;
+        }
+        for (side, chunks) in chunks.iter_mut().enumerate().filter(|(side, _)| needs & 1 << side != 0) {
+            match chunks.next() {
+                Some(chunk) => {
+                    coalescer.feed(side, chunk).expect("the side goes on");
+                    if chunk[0] == b'~' {
+                        let _ = coalescer.boundary(side);
+                    }
+                }
+                None => drop(coalescer.end(side)),
+            }
+        }
+    }
+    assert!(coalescer.take(1).is_none() && coalescer.feed(0, b"").is_err());
+    rows
 }
 
 /// Checkpoint fields (lines of name, `=`, value) are taken or refused.

@@ -1,0 +1,164 @@
+//! The binding of the normalizer.
+
+use std::collections::BTreeMap;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
+
+use super::Guarded;
+use crate::normalize::{self, Normalizer, Sink};
+use crate::wire::{BatchView, Columns, WireError};
+
+/// Bytes of payloads from which on letting other Python threads run is worth the wait to get back: some 50 µs of work.
+const NORMALIZE_DETACHED: usize = 8 * 1024;
+
+/// The bytes of a bytes object as they are, of any other buffer (an array, say) a copy.
+fn buffer(object: &Bound<'_, PyAny>) -> PyResult<PyBackedBytes> {
+    match object.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.clone().into()),
+        Err(_) => Ok(PyMemoryView::from(object)?.call_method0("tobytes")?.cast_into::<PyBytes>()?.into()),
+    }
+}
+
+#[pyclass(name = "Event", module = "tapeline_kernel", frozen, get_all)]
+pub(super) struct PyEvent {
+    kind: &'static str,
+    channel: String,
+    symbol: String,
+    reason: String,
+    sequence: u64,
+    from_id: u64,
+    to_id: u64,
+    sample: Py<PyBytes>,
+}
+
+impl PyEvent {
+    fn new(py: Python<'_>, event: normalize::Event) -> Self {
+        Self {
+            kind: event.kind.name(),
+            channel: event.channel,
+            symbol: event.symbol,
+            reason: event.reason,
+            sequence: event.sequence,
+            from_id: event.from_id,
+            to_id: event.to_id,
+            sample: PyBytes::new(py, &event.sample).unbind(),
+        }
+    }
+}
+
+#[pyclass(name = "Output", module = "tapeline_kernel", frozen, get_all)]
+pub(super) struct PyOutput {
+    data: Py<PyBytes>,
+    commands: u32,
+    payloads: usize,
+    records: usize,
+    sidecar: Py<PyBytes>,
+    events: Py<PyList>,
+    epoch: u64,
+    first: u64,
+    last: u64,
+    oldest_ts_recv: u64,
+}
+
+impl PyOutput {
+    fn new(py: Python<'_>, output: normalize::Output) -> PyResult<Self> {
+        let events: Vec<PyEvent> = output.events.into_iter().map(|event| PyEvent::new(py, event)).collect();
+        Ok(Self {
+            data: PyBytes::new(py, &output.data).unbind(),
+            commands: output.commands,
+            payloads: output.payloads,
+            records: output.records,
+            sidecar: PyBytes::new(py, &output.sidecar).unbind(),
+            events: events.into_pyobject(py)?.cast_into::<PyList>()?.unbind(),
+            epoch: output.epoch,
+            first: output.first,
+            last: output.last,
+            oldest_ts_recv: output.oldest_ts_recv,
+        })
+    }
+}
+
+#[pyclass(name = "Normalizer", module = "tapeline_kernel")]
+pub(super) struct PyNormalizer {
+    normalizer: Guarded<Normalizer>,
+}
+
+#[pymethods]
+impl PyNormalizer {
+    #[new]
+    #[pyo3(signature = (meaning, provider, instance, sink = "resp"))]
+    fn new(meaning: &[u8], provider: &str, instance: &str, sink: &str) -> PyResult<Self> {
+        let sink = match sink {
+            "resp" => Sink::Resp,
+            "dbn" => Sink::Dbn,
+            _ => return Err(PyValueError::new_err(format!("sink {sink:?} is neither resp nor dbn"))),
+        };
+        Ok(Self { normalizer: Guarded::new(Normalizer::new(meaning, provider, instance, sink)?) })
+    }
+
+    fn normalize(&mut self, py: Python<'_>, response: PyBackedBytes) -> PyResult<PyOutput> {
+        let detached = response.len() >= NORMALIZE_DETACHED;
+        let output = self.normalizer.run_detached(py, detached, |normalizer| normalizer.normalize(&response))??;
+        PyOutput::new(py, output)
+    }
+
+    // Python names them all.
+    #[allow(clippy::too_many_arguments)]
+    fn normalize_rows(
+        &mut self,
+        py: Python<'_>,
+        epoch: u64,
+        first: u64,
+        channels: Vec<(PyBackedStr, PyBackedStr)>,
+        channel: &Bound<'_, PyAny>,
+        ts_recv: &Bound<'_, PyAny>,
+        connection: &Bound<'_, PyAny>,
+        offsets: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+    ) -> PyResult<PyOutput> {
+        let held = [channel, ts_recv, connection, offsets, data].map(buffer);
+        let [channel, ts_recv, connection, offsets, data] = held;
+        let (channel, ts_recv, connection, offsets, data) = (channel?, ts_recv?, connection?, offsets?, data?);
+        let columns =
+            Columns { channel: &channel, ts_recv: &ts_recv, connection: &connection, offsets: &offsets, data: &data };
+        let channels: Vec<(&str, &str)> = channels.iter().map(|(name, schema)| (&**name, &**schema)).collect();
+        let detached = data.len() >= NORMALIZE_DETACHED;
+        let output = self.normalizer.run_detached(py, detached, |normalizer| {
+            Ok::<_, WireError>(normalizer.batch(&BatchView::of_columns(epoch, first, channels, &columns)?))
+        })??;
+        PyOutput::new(py, output)
+    }
+
+    #[pyo3(signature = (all = false))]
+    fn flush<'py>(&mut self, py: Python<'py>, all: bool) -> PyResult<(Bound<'py, PyBytes>, u32)> {
+        let (data, commands) = self.normalizer.run_detached(py, true, |normalizer| normalizer.flush(all))?;
+        Ok((PyBytes::new(py, &data), commands))
+    }
+
+    fn restore(&mut self, py: Python<'_>, fields: &Bound<'_, PyDict>) -> PyResult<u64> {
+        let items: PyResult<Vec<(Vec<u8>, Vec<u8>)>> = fields
+            .iter()
+            .map(|(field, value)| {
+                let (field, value) = (field.cast_into::<PyBytes>()?, value.cast_into::<PyBytes>()?);
+                Ok((field.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            })
+            .collect();
+        let items = items?;
+        self.normalizer.run_detached(py, true, |normalizer| normalizer.restore(&items))
+    }
+
+    fn counters(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        self.normalizer.inner.counters()
+    }
+
+    fn channels(&self) -> Vec<(String, String)> {
+        self.normalizer.inner.channels()
+    }
+
+    fn symbols(&self) -> BTreeMap<u32, String> {
+        self.normalizer.inner.symbols()
+    }
+}

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.cold.exchanges.listed import ACTIVITY, EXCHANGES
 from benchmarks.cold.instance import Clock, Instance, Outage, Received
-from benchmarks.cold.market import Market
+from benchmarks.cold.market import Market, Shares
 from benchmarks.cold.sheet import Mask
 from benchmarks.cold.words import Lines, Single, once
 from tapeline.schemas import Schema
@@ -30,6 +30,7 @@ _CYCLE = 40
 _OUTAGE_SECONDS = (1.5, 8.0, 0.4, 35.0)
 """One after another; the longest is more than the coalescing looks ahead."""
 
+_TRADES_ONLY = Shares(quotes=0.0, trades=1.0, depth=0.0)
 _UP = Single("_session", Schema.STATUS, b'{"event":"up","connection":0,"reason":""}')
 
 
@@ -67,6 +68,7 @@ class Plan:
     minutes: int
     threshold: int
     seed: int
+    trades_only: bool = False
 
 
 def make(plan: Plan) -> Truth:
@@ -78,8 +80,9 @@ class _Day:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._exchange = EXCHANGES[plan.exchange]
+        shares = _TRADES_ONLY if plan.trades_only else self._exchange.shares
         self._markets = [
-            Market(listing, self._exchange.shares, (plan.seed, plan.exchange, place))
+            Market(listing, shares, (plan.seed, plan.exchange, place))
             for place, listing in enumerate(self._exchange.listings)
         ]
         self._random = np.random.Generator(np.random.PCG64([plan.seed, plan.exchange, 1000]))
@@ -137,7 +140,9 @@ class _Day:
         begin = self._plan.begin + 10_000_000
         singles = [_UP, self._exchange.instruments(self._exchange.listings, begin)]
         singles += [self._exchange.begin(market, begin) for market in self._markets]
-        self._write([once(single, begin + place * 100_000_000) for place, single in enumerate(singles)], [], single=False)
+        self._write(
+            [once(single, begin + place * 100_000_000) for place, single in enumerate(singles)], [], single=False
+        )
 
     def _block(self, first: int, minutes: int, count: int) -> None:
         begin = self._plan.begin + first * MINUTE

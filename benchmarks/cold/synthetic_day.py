@@ -26,7 +26,6 @@ DAY = date(2026, 10, 20)
 """Of the synthetic day; OKX's books have no checksum any more."""
 
 _INSTANCES = 2
-_THRESHOLD = 60_000_000_000
 
 
 class Made(msgspec.Struct):
@@ -47,11 +46,32 @@ class Made(msgspec.Struct):
     providers: list[Truth]
 
 
-def fill(root: Path, rows: int, *, minutes: int = 1440, seed: int = 1, workers: int = 2) -> Made:
-    """Fills `root` with about so many raw payloads, of both instances together, spread over the day's first minutes."""
+def fill(
+    root: Path,
+    rows: int,
+    *,
+    minutes: int = 1440,
+    seed: int = 1,
+    workers: int = 2,
+    threshold: float = 60.0,
+    trades_only: bool = False,
+) -> Made:
+    """Fills `root` with about so many raw payloads, of both instances together, spread over the day's first minutes.
+
+    `threshold` is the batch processor's, seconds.
+    """
     begin = int(datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC).timestamp()) * 1_000_000_000
     plans = [
-        Plan(root, place, int(rows / _INSTANCES * exchange.weight), begin, minutes, _THRESHOLD, seed)
+        Plan(
+            root,
+            place,
+            int(rows / _INSTANCES * exchange.weight),
+            begin,
+            minutes,
+            int(threshold * 1e9),
+            seed,
+            trades_only,
+        )
         for place, exchange in enumerate(EXCHANGES)
     ]
     started, cpu = time.perf_counter(), _cpu()
@@ -89,12 +109,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes, of which five have work")
+    parser.add_argument("--threshold", type=float, default=60.0, metavar="SECONDS", help="the batch processor's (60)")
+    parser.add_argument("--trades-only", action="store_true", help="neither quotes nor books")
     args = parser.parse_args(argv)
     if not 2 <= args.minutes <= 1440:
         parser.error("a day has 2 to 1440 minutes")
     if args.root.is_dir() and any(args.root.iterdir()):
         parser.error(f"{args.root} is not empty")
-    made = fill(args.root, args.payloads, minutes=args.minutes, seed=args.seed, workers=args.workers)
+    made = fill(
+        args.root,
+        args.payloads,
+        minutes=args.minutes,
+        seed=args.seed,
+        workers=args.workers,
+        threshold=args.threshold,
+        trades_only=args.trades_only,
+    )
     args.root.with_name(f"{args.root.name}.truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(made)))
     print(
         f"{made.day}: {made.rows:,} raw payloads of {made.payloads:,} messages, {made.objects:,} objects, "

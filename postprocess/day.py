@@ -57,8 +57,11 @@ def run_day(day: date, places: Places, executor: Executor, memory_bytes: int, to
     A day without raw payloads is published empty: that is a finding too. Units that an earlier run has finished are not
     done again.
     """
-    run = DayRun(day, places, memory_bytes, told)
-    run.make(executor, run.steps())
+    run = DayRun(day, places, memory_bytes)
+    for report in executor.run(run.begin(run.steps())):
+        run.take(report)
+        told(report)
+    run.finish()
     run.publish()
     return run.result
 
@@ -92,18 +95,20 @@ class DayRun:
     made of, who makes the same writes the same bytes, and a publication changes the lines of its own providers only.
     """
 
-    def __init__(
-        self, day: date, places: Places, memory_bytes: int, told: Told, providers: Collection[str] | None = None
-    ) -> None:
+    def __init__(self, day: date, places: Places, memory_bytes: int, providers: Collection[str] | None = None) -> None:
         self._day = day
         self._places = places
         self._memory = memory_bytes
-        self._told = told
         self._providers = providers
         self._store = open_store(places.store, places.s3_endpoint)
         self.lake = Lake(open_store(places.lake, places.s3_endpoint), places.lake)
         self.result = Result(day.isoformat())
-        self._changed: dict[str, int] = {}
+        self.waiting = 0
+        """How many units have not been told of."""
+        self._plans: list[tuple[Plan, Manifest | None]] = []
+        self._reports: dict[str, list[Report]] = defaultdict(list)
+        self.changed: dict[str, int] = {}
+        """The versions that `publish` will make count."""
 
     def steps(self) -> list[Step]:
         """The day's providers, all or those asked for; nothing is written."""
@@ -118,38 +123,44 @@ class DayRun:
             except UnknownVenueError as error:
                 self.result.problems.append(Problem("venue", provider, str(error)))
                 continue
-            plan = make_plan(self.lake, self._day, venue, objects)
+            plan = make_plan(self.lake, self._store, self._day, venue, objects)
             now = self.lake.manifest(self._day, provider, published[provider]) if provider in published else None
             steps.append(Step(plan, now, plan.version in self.lake.versions(self._day, provider)))
         return steps
 
-    def make(self, executor: Executor, steps: Collection[Step]) -> None:
-        """Makes the versions that are not made yet; none of them counts before `publish`."""
-        plans, reports, units = [], defaultdict(list), []
+    def begin(self, steps: Collection[Step]) -> list[Unit]:
+        """The units that have to be run for these versions, apart from those that an earlier run has done."""
+        units = []
         for step in steps:
             if step.unchanged:
                 self.result.unchanged.append(step.plan.provider)
             elif step.whole:
-                self._changed[step.plan.provider] = step.plan.version
+                self.changed[step.plan.provider] = step.plan.version
             else:
-                plans.append(claim(self.lake, step.plan))
-        for plan in plans:
-            for unit in self._units(plan):
-                if (done := self._done(unit)) is not None:
-                    reports[plan.provider].append(done)
-                else:
-                    units.append(unit)
-        for report in executor.run(units):
-            reports[report.unit.provider].append(report)
-            self._told(report)
-        before = {step.plan.provider: step.published for step in steps}
-        for plan in plans:
-            if self._whole(plan, reports[plan.provider]) and self._complete(plan, before[plan.provider]):
-                self._changed[plan.provider] = plan.version
+                plan = claim(self.lake, step.plan)
+                self._plans.append((plan, step.published))
+                for unit in self._units(plan):
+                    if (done := self._done(unit)) is not None:
+                        self._reports[plan.provider].append(done)
+                    else:
+                        units.append(unit)
+        self.waiting = len(units)
+        return units
+
+    def take(self, report: Report) -> None:
+        """A unit has come to its end."""
+        self._reports[report.unit.provider].append(report)
+        self.waiting -= 1
+
+    def finish(self) -> None:
+        """Describes the versions whose units are all done; none of them counts before `publish`."""
+        for plan, before in self._plans:
+            if self._whole(plan, self._reports[plan.provider]) and self._complete(plan, before):
+                self.changed[plan.provider] = plan.version
 
     def publish(self) -> None:
         """Makes what was made count, in one step."""
-        self.result.versions = self.lake.publish(self._day, self._changed)
+        self.result.versions = self.lake.publish(self._day, self.changed)
 
     def _units(self, plan: Plan) -> list[Unit]:
         places = self._places

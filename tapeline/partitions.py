@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from tapeline.errors import PartitionError
 
 # Hive's own word for a value that is empty; engines read it as NULL.
-_EMPTY = "__HIVE_DEFAULT_PARTITION__"
+EMPTY = "__HIVE_DEFAULT_PARTITION__"
 _NAMES = ("instance", "provider", "schema", "channel", "year", "month", "day")
 _FILE = re.compile(r"(\d+)-(\d+)-(\d+)\.tsv\.gz\Z", re.ASCII)
 _DATE = (re.compile(r"\d{4}\Z", re.ASCII), re.compile(r"\d{2}\Z", re.ASCII), re.compile(r"\d{2}\Z", re.ASCII))
@@ -126,13 +126,13 @@ def parse_key(key: str, names: Mapping[str, str] = _NONE) -> ObjectKey:
 
 
 def _encode(value: str) -> str:
-    if value == _EMPTY:
-        return "%5F" + _EMPTY[1:]
-    return quote(value, safe="") or _EMPTY
+    if value == EMPTY:
+        return "%5F" + EMPTY[1:]
+    return quote(value, safe="") or EMPTY
 
 
 def _decode(value: str, names: Mapping[str, str]) -> str:
-    if value == _EMPTY:
+    if value == EMPTY:
         return ""
     cut = _CUT.match(value)
     if cut is None:

@@ -19,6 +19,9 @@ TIME = pa.int64()
 PARTITIONS = pa.schema([("day", pa.date32()), ("provider", pa.string()), ("version", pa.int32())])
 """What a file's folders say of all its rows; not in the files."""
 
+MOST_VERSIONS = 99
+"""The highest version of a provider's day: Athena looks for no higher one, so none is ever published."""
+
 PLACE = pa.schema(
     [("channel", pa.string()), ("instance", pa.string()), ("raw_epoch", pa.int64()), ("raw_sequence", pa.int64())]
 )
@@ -66,12 +69,23 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; `schema` is None for those that are made of no DBN records."""
+    """A table of Parquet files; `schema` is None for those that are made of no DBN records."""
 
     name: str
     columns: pa.Schema
+    about: str
     schema: Schema | None = None
     fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A table of tab-separated, unquoted text; `partitions` are in the paths only."""
+
+    name: str
+    columns: pa.Schema
+    about: str
+    partitions: pa.Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,18 @@ _NAMES = {
     Schema.STATISTICS: "statistics",
     Schema.STATUS: "status",
     Schema.DEFINITION: "definitions",
+}
+
+
+_ABOUT = {
+    Schema.TRADES: "a trade",
+    Schema.MBO: "an event of a book, by order or by level",
+    Schema.MBP_1: "a change of the top of a book",
+    Schema.MBP_10: "the best ten levels of each side",
+    Schema.OHLCV_1M: "a closed candle of the venue",
+    Schema.STATISTICS: "a value such as mark price, funding rate or open interest",
+    Schema.STATUS: "a gap, a recovery, a connection that came or went",
+    Schema.DEFINITION: "an instrument as it is from then on",
 }
 
 
@@ -170,6 +196,7 @@ RAW_PAYLOADS = Table(
             ("seen_by", pa.string()),
         ]
     ),
+    "a payload as the venue sent it, once",
 )
 """Every payload once, as received; `seen_by` is `both` or the one instance that has it."""
 
@@ -190,6 +217,7 @@ LEDGER = Table(
             ("bars_found", pa.int64()),
         ]
     ),
+    "how complete a channel is in an hour",
 )
 """How complete each channel is, by hour (0 to 23, UTC, of receipt)."""
 
@@ -210,16 +238,53 @@ LEDGER_GAPS = Table(
             ("reason", pa.string()),
         ]
     ),
+    "a stretch that is missing, both ends inclusive",
 )
 """What is missing, both ends inclusive: sequences of an instance's raw stream that are in no object (`raw`), and of the venue's own
 ids that neither instance has (`venue`); `missing` is how many messages neither has, NULL where that is not known."""
+
+PUBLISHED = TextTable(
+    "published",
+    pa.schema([("provider", pa.string()), ("version", pa.int32())]),
+    "the version of a provider and day that counts",
+    pa.schema([("day", pa.date32())]),
+)
+
+RAW_OBJECTS = TextTable(
+    "raw_objects",
+    pa.schema(
+        [
+            ("epoch", pa.int64()),
+            ("sequence", pa.int64()),
+            ("connection", pa.int64()),
+            ("ts_recv", TIME),
+            ("encoding", pa.string()),
+            ("payload", pa.string()),
+        ]
+    ),
+    "a payload in the raw store, before the two instances are made one",
+    pa.schema(
+        [
+            ("instance", pa.string()),
+            ("provider", pa.string()),
+            ("schema", pa.string()),
+            ("channel", pa.string()),
+            ("year", pa.int32()),
+            ("month", pa.int32()),
+            ("day", pa.int32()),
+        ]
+    ),
+)
+"""The raw store itself, as `tapeline.rawfile` writes it; its columns are that module's, in their order."""
 
 
 @cache
 def record_tables() -> dict[Schema, Table]:
     """The tables made of DBN records, by schema."""
     return {
-        kind.schema: Table(_NAMES[kind.schema], _columns(_fields(kind)), kind.schema, _fields(kind))
+        kind.schema: Table(
+            _NAMES[kind.schema], _columns(_fields(kind)), _ABOUT[kind.schema], kind.schema, _fields(kind)
+        )
         for kind in KINDS.values()
     }
 

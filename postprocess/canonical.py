@@ -2,92 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from tapeline_kernel import SIDECAR, Normalizer, Output, Router
+from tapeline_kernel import SIDECAR, Normalizer, Output
 
+from postprocess.batches import Batch, Integers
+from postprocess.codes import Codes, Texts, waiting
 from postprocess.columns import Columns, Part
 from postprocess.origins import Origin
+from postprocess.raw import Channel
 from tapeline.offline.tables import RAW_PAYLOADS
-from tapeline.rawfile import RawRow
 from tapeline.spec.encode import encode
 from tapeline.spec.meaning import Meaning
 from tapeline.venues import Venue
 
-BATCH_PAYLOADS = 4096
-BATCH_BYTES = 4 << 20
+BATCH_PAYLOADS = 32_768
 MERGED = "MERGED"
 SESSION_CHANNEL = "_session"
+BOTH = "both"
 
 _SIDECAR = np.dtype(SIDECAR)
-_NONE = (np.empty(0, dtype=np.uint16), np.empty(0, dtype=np.int64))
-
-
-class Payload(NamedTuple):
-    """A payload of the coalesced stream, with all that is known of where it came from."""
-
-    channel: str
-    schema: str
-    row: RawRow
-    instance: str
-    seen_by: str
+_RAW = waiting(RAW_PAYLOADS.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one batch gave: its raw rows, its records by kind, and the kernel's own account of it."""
+    """What one batch gave: its records by kind, and the kernel's own account of it."""
 
-    raw: pa.Table
+    output: Output
+    first: int
+    """The sequence by which the kernel knows the first of `spoken`."""
+    spoken: Batch
+    """The payloads that the kernel was given."""
     parts: list[Part]
-    rejected: list[Payload]
     numbers: npt.NDArray[np.uint16]
     """Of each record in the order of the stream the place in `Canonical.channels` of the channel it is published on."""
-    stamps: npt.NDArray[np.int64]
+    stamps: Integers
     """Of each record in the order of the stream `ts_recv`, ns."""
 
 
 class Canonical:
-    """Runs one provider's payloads through the kernel; `instance` is whose records they become."""
+    """Runs one provider's payloads through the kernel; `instances` are those that are coalesced, one or two."""
 
-    def __init__(self, venue: Venue, instance: str) -> None:
-        self._venue = venue
-        self._instance = instance
-        meaning = _uncounted(venue.meaning) if instance == MERGED else venue.meaning
+    def __init__(self, venue: Venue, instances: Sequence[str], channels: Sequence[Channel], texts: Texts) -> None:
+        self._merged = len(instances) > 1
+        instance = MERGED if self._merged else instances[0]
+        meaning = _uncounted(venue.meaning) if self._merged else venue.meaning
         self._kernel = Normalizer(encode(meaning), venue.provider, instance, "dbn")
-        self._columns = Columns(_SIDECAR)
-        self._routing = encode(venue.session.routing)
-        self._router: Router | None = None
+        self._columns = Columns(_SIDECAR, texts)
+        self._channels = [(channel.name, channel.schema) for channel in channels]
+        self._names = _codes(texts, [channel.name for channel in channels])
+        self._schemas = _codes(texts, [channel.schema for channel in channels])
+        self._instances = _codes(texts, instances)
+        self._seen = _codes(texts, ["", instances[0], instances[-1], BOTH])
+        self._silent = np.array([channel.name == SESSION_CHANNEL for channel in channels])
         self._epoch = -1
+        self._next = 1
         self._payloads = 0
 
-    def steps(self, payloads: Iterable[Payload]) -> Iterator[Step]:
-        """Every payload once, in the order given.
+    def steps(self, batch: Batch) -> Iterator[Step]:
+        """The next payloads, in the order given.
 
         A single instance's sessions are kept apart, as they were live; in a merged stream they overlap and one
         instance's end means nothing while the other goes on, so there is one session and nothing said of it.
         """
-        batch: list[Payload] = []
-        for payload in payloads:
-            router = self._router
-            if router is None or (self._instance != MERGED and payload.row.epoch != self._epoch):
-                yield from self._step(batch)
-                batch = []
-                self._epoch = payload.row.epoch
-                router = self._router = Router(self._routing, self._venue.provider, self._instance, self._epoch)
-            silent = self._instance == MERGED and payload.channel == SESSION_CHANNEL
-            row = payload.row
-            if not silent:
-                router.inject(payload.channel, payload.schema, row.ts_recv, row.connection, row.payload)
-            batch.append(payload)
-            if len(batch) >= BATCH_PAYLOADS or router.open_bytes >= BATCH_BYTES:
-                yield from self._step(batch)
-                batch = []
-        yield from self._step(batch)
+        if self._merged:
+            if self._silent.any():
+                batch = batch.take(np.flatnonzero(~self._silent[batch.channel]))
+            yield from self._session(
+                batch, self._epoch if self._epoch >= 0 else int(batch.epoch[0]) if len(batch) else -1
+            )
+            return
+        ends = [*(np.flatnonzero(np.diff(batch.epoch)) + 1).tolist(), len(batch)]
+        start = 0
+        for end in ends:
+            yield from self._session(batch.slice(start, end), int(batch.epoch[start]))
+            start = end
+
+    def raw(self, batch: Batch) -> tuple[pa.Table, Codes]:
+        """The payloads as rows of `raw_payloads`, texts as codes, and what each is sorted by."""
+        first = self._payloads
+        self._payloads += len(batch)
+        names = self._names[batch.channel]
+        columns = {
+            "channel": names,
+            "instance": self._instances[batch.side],
+            "raw_epoch": batch.epoch,
+            "raw_sequence": batch.sequence,
+            "schema": self._schemas[batch.channel],
+            "connection": batch.connection,
+            "ts_recv": batch.ts_recv,
+            "ordinal": np.arange(first, self._payloads),
+            "payload": batch.payload,
+            "seen_by": self._seen[batch.seen],
+        }
+        return pa.table(columns, schema=_RAW), names
 
     def symbols(self) -> dict[int, str]:
         """Raw symbols by instrument id."""
@@ -97,53 +110,44 @@ class Canonical:
         """Published channels and their schemas, by number."""
         return self._kernel.channels()
 
-    def _raw(self, batch: list[Payload]) -> pa.Table:
-        rows = [payload.row for payload in batch]
-        first = self._payloads
-        self._payloads += len(rows)
-        columns = {
-            "channel": [payload.channel for payload in batch],
-            "instance": [payload.instance for payload in batch],
-            "raw_epoch": [row.epoch for row in rows],
-            "raw_sequence": [row.sequence for row in rows],
-            "schema": [payload.schema for payload in batch],
-            "connection": [row.connection for row in rows],
-            "ts_recv": [row.ts_recv for row in rows],
-            "ordinal": np.arange(first, self._payloads),
-            "payload": [row.payload for row in rows],
-            "seen_by": [payload.seen_by for payload in batch],
-        }
-        return pa.table(columns, schema=RAW_PAYLOADS.columns)
+    def _session(self, batch: Batch, epoch: int) -> Iterator[Step]:
+        if epoch != self._epoch:
+            self._epoch, self._next = epoch, 1
+        for start in range(0, len(batch), BATCH_PAYLOADS):
+            yield self._step(batch.slice(start, start + BATCH_PAYLOADS))
 
-    def _step(self, batch: list[Payload]) -> Iterator[Step]:
-        if not batch or self._router is None:
-            return
-        taken = self._router.take()
-        spoken = [p for p in batch if not (self._instance == MERGED and p.channel == SESSION_CHANNEL)]
-        if taken is None:
-            yield Step(self._raw(batch), [], [], *_NONE)
-            return
-        first, _, encoded = taken
-        output = self._kernel.normalize(encoded)
+    def _step(self, batch: Batch) -> Step:
+        first = self._next
+        self._next += len(batch)
+        offsets, data = batch.data()
+        output = self._kernel.normalize_rows(
+            self._epoch,
+            first,
+            self._channels,
+            batch.channel.tobytes(),
+            batch.ts_recv.tobytes(),
+            batch.connection.tobytes(),
+            offsets.tobytes(),
+            memoryview(data),
+        )
         origin = Origin(
             first,
-            [p.channel for p in spoken],
-            [p.instance for p in spoken],
-            np.array([p.row.epoch for p in spoken], dtype=np.int64),
-            np.array([p.row.sequence for p in spoken], dtype=np.int64),
-            np.array([p.row.ts_recv for p in spoken], dtype=np.int64),
+            self._names[batch.channel],
+            self._instances[batch.side],
+            batch.epoch,
+            batch.sequence,
+            batch.ts_recv,
         )
         parts = list(self._columns.parts(output.data, output.sidecar, origin, self._kernel.symbols()))
         side = np.frombuffer(output.sidecar, dtype=_SIDECAR)
         stamps = np.zeros(len(side), dtype=np.int64)
         for part in parts:
-            stamps[part.places] = part.rows.column("ts_recv").fill_null(0).to_numpy()
-        yield Step(self._raw(batch), parts, _rejected(output, spoken, first), side["channel"], stamps)
+            stamps[part.places] = part.stamps
+        return Step(output, first, batch, parts, side["channel"], stamps)
 
 
-def _rejected(output: Output, batch: list[Payload], first: int) -> list[Payload]:
-    places = [event.sequence - first for event in output.events if event.kind == "reject"]
-    return [batch[place] for place in places if 0 <= place < len(batch)]
+def _codes(texts: Texts, words: Sequence[str]) -> Codes:
+    return np.array([texts.code(word) for word in words], np.int32)
 
 
 def _uncounted(meaning: Meaning) -> Meaning:

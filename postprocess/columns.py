@@ -1,15 +1,17 @@
-"""DBN records and their sidecar as Arrow tables, exact and a column at a time."""
+"""DBN records and their sidecar as Arrow columns, exact and a column at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from postprocess.codes import Codes, Texts, waiting
 from postprocess.decimals import SCALE, Integers, decimals, powers_of_ten
 from postprocess.lots import DEFINITION, ONE, Change, Lots
 from postprocess.origins import Origin, Origins
@@ -35,6 +37,7 @@ _MOST_SCALED = _NO_PRICE // _TO_SCALE
 _SCALED_IN_DEFINITIONS = frozenset(
     ("min_price_increment", "strike_price", "high_limit_price", "low_limit_price", "max_price_variation")
 )
+_WORD = 8
 
 Factors = npt.NDArray[np.uint64]
 
@@ -46,42 +49,69 @@ class Part:
     kind: RecordKind
     data: bytes
     rows: pa.Table
-    places: npt.NDArray[np.int64]
+    """Texts as codes (`codes.waiting`)."""
+    symbols: Codes
+    places: Integers
     """Where its records stand among the batch's."""
+    stamps: Integers
+    """`ts_recv` of each, ns."""
 
 
 class Columns:
     """Turns what the kernel says, batch by batch, into rows; keeps the lots that definitions have announced."""
 
-    def __init__(self, sidecar: np.dtype[np.void]) -> None:
+    def __init__(self, sidecar: np.dtype[np.void], texts: Texts) -> None:
         self._sidecar = sidecar
+        self._texts = texts
         self._emitted = 0
         self._lots = Lots()
         self._origins = Origins()
+        self._symbols: dict[int, int] = {}
+        """Codes by instrument."""
 
     def parts(self, data: bytes, sidecar: bytes, origin: Origin, symbols: Mapping[int, str]) -> Iterator[Part]:
         """Rows of one batch, by kind of record, each in the order of the stream."""
         self._origins.add(origin)
         side = np.frombuffer(sidecar, dtype=self._sidecar)
-        whole = np.frombuffer(data, dtype=np.uint8)
-        offsets = side["offset"]
-        rtypes = whole[offsets + np.uint64(1)] if len(side) else np.empty(0, dtype=np.uint8)
+        offsets = side["offset"].astype(np.int64)
+        rtypes = np.frombuffer(data, np.uint8)[offsets + 1] if len(side) else np.empty(0, np.uint8)
+        words = np.frombuffer(data, np.uint64)
+        kinds = np.unique(rtypes).tolist()
         changes: list[Change] = []
-        if (defined := np.flatnonzero(rtypes == DEFINITION.rtype)).size:
-            changes = self._lots.take(_records(whole, offsets[defined], DEFINITION), offsets[defined])
-        for rtype in np.unique(rtypes).tolist():
+        if DEFINITION.rtype in kinds:
+            defined = offsets[rtypes == DEFINITION.rtype]
+            changes = self._lots.take(_records(words, defined, DEFINITION), defined)
+        for rtype in kinds:
             kind = KINDS[rtype]
-            places = np.flatnonzero(rtypes == rtype)
-            records = _records(whole, offsets[places], kind)
-            columns = self._origins.columns(side[places]["sequence"])
+            if len(kinds) == 1:
+                places, sides = np.arange(len(side)), side
+                records = np.frombuffer(data, kind.dtype)
+            else:
+                places = np.flatnonzero(rtypes == rtype)
+                sides = side[places]
+                records = _records(words, offsets[places], kind)
+            columns, stamps = self._origins.columns(sides["sequence"].astype(np.int64))
+            if "ts_recv" in kind.times:
+                # The record's own: a book's snapshot goes before the updates that waited for it, whenever it came.
+                stamps = records["ts_recv"].astype(np.int64)
+            columns["ts_recv"] = pa.array(stamps)
             columns["ordinal"] = pa.array(places + self._emitted)
-            columns["venue_id"] = _venue_ids(side[places]["venue_id"])
-            columns["raw_symbol"] = _symbols(kind, records, symbols)
+            columns["venue_id"] = _venue_ids(sides["venue_id"])
+            codes = self._codes(records["instrument_id"], symbols)
+            columns["raw_symbol"] = pa.array(codes)
             terms = self._lots.terms(records["instrument_id"], offsets[places], changes)
-            rows = self._rows(kind, records, side[places], terms, columns)
-            yield Part(kind, records.tobytes(), rows, places)
+            rows = self._rows(kind, records, sides, terms, columns)
+            yield Part(kind, records.tobytes(), rows, codes, places, stamps)
         self._lots.settle(changes)
         self._emitted += len(side)
+
+    def _codes(self, instruments: npt.NDArray[np.uint32], symbols: Mapping[int, str]) -> Codes:
+        ids, inverse = np.unique(instruments, return_inverse=True)
+        known = self._symbols
+        for instrument in ids.tolist():
+            if instrument not in known:
+                known[instrument] = self._texts.code(symbols.get(instrument))
+        return np.array([known[instrument] for instrument in ids.tolist()], np.int32)[inverse.reshape(-1)]
 
     def _rows(
         self,
@@ -93,44 +123,44 @@ class Columns:
     ) -> pa.Table:
         table = record_tables()[kind.schema]
         lots, factors = terms
-        if "ts_recv" in kind.times:
-            # The record's own: a book's snapshot goes before the updates that waited for it, whenever it came.
-            columns["ts_recv"] = pa.array(records["ts_recv"].astype(np.int64))
         for field in table.fields:
             values = records[field.name]
             if field.form is Form.PRICE:
-                columns[field.name] = _prices(
-                    field.name, values, side, _own_factors(field.name, records) if kind is DEFINITION else factors
-                )
+                own = _own_factors(field.name, records) if kind is DEFINITION else factors
+                columns[field.name] = _prices(field.name, values, side, own)
                 columns[f"dbn_{field.name}"] = pa.array(values)
             elif field.form is Form.SIZE:
                 columns[field.name] = _sizes(field, values, side, lots)
                 columns[f"dbn_{field.name}"] = pa.array(values)
             else:
                 columns[field.name] = _plain(field, values)
-        return pa.table(
-            [columns[name].cast(table.columns.field(name).type) for name in table.columns.names], table.columns
-        )
+        schema = _waiting(kind)
+        made = [_of_type(columns[name], kind) for name, kind in zip(schema.names, schema.types, strict=True)]
+        return pa.Table.from_arrays(made, schema=schema)
 
 
-def _records(whole: npt.NDArray[np.uint8], offsets: npt.NDArray[np.uint64], kind: RecordKind) -> npt.NDArray[np.void]:
-    """Gathers records of one size from among others."""
-    size = kind.dtype.itemsize
-    places = offsets.astype(np.int64)[:, None] + np.arange(size)
-    return np.ascontiguousarray(whole[places]).view(kind.dtype).reshape(-1)
+@cache
+def _waiting(kind: RecordKind) -> pa.Schema:
+    return waiting(record_tables()[kind.schema].columns)
 
 
-def _symbols(kind: RecordKind, records: npt.NDArray[np.void], symbols: Mapping[int, str]) -> pa.Array:
-    if kind is DEFINITION:
-        return _text(records["raw_symbol"])
-    ids, inverse = np.unique(records["instrument_id"], return_inverse=True)
-    names = pa.array([symbols.get(instrument) for instrument in ids.tolist()], pa.string())
-    return names.take(pa.array(inverse.reshape(-1)))
+def _of_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    return column if column.type == kind else column.cast(kind)
+
+
+def _records(words: npt.NDArray[np.uint64], offsets: Integers, kind: RecordKind) -> npt.NDArray[np.void]:
+    """Gathers records of one size from among others; DBN's records are whole words."""
+    places = (offsets // _WORD)[:, None] + np.arange(kind.dtype.itemsize // _WORD)
+    found: npt.NDArray[np.void] = words[places].view(kind.dtype).reshape(-1)
+    return found
 
 
 def _venue_ids(values: npt.NDArray[np.uint64]) -> pa.Array:
     """Ids of 2^63 and more are no BIGINT; 0 is none."""
-    return pa.array(values.astype(np.int64), mask=(values == 0) | (values > np.uint64(_NO_PRICE)))
+    return pa.array(
+        values.view(np.int64) if values.flags.c_contiguous else values.astype(np.int64),
+        mask=values - np.uint64(1) >= np.uint64(_NO_PRICE),
+    )
 
 
 def _text(values: npt.NDArray[np.bytes_]) -> pa.Array:

@@ -10,6 +10,7 @@ from datetime import date
 
 import msgspec
 
+from postprocess.closing import close_version
 from postprocess.executor.base import Executor
 from postprocess.plan import Plan, claim, make_plan
 from postprocess.raw import find_day
@@ -204,6 +205,9 @@ class DayRun:
             index += report.index
             for name, count in report.counts.items():
                 counts[name] += count
+        files_of_ledger, totals = close_version(self.lake, plan, self._units(plan))
+        tables |= files_of_ledger
+        counts |= totals
         counts[RAW_OBJECTS] = len(plan.objects)
         manifest = Manifest(
             plan.day,
@@ -219,7 +223,7 @@ class DayRun:
         self.lake.add(manifest, _made(reports))
         result.payloads += counts["payloads"]
         result.records += counts["records"]
-        result.rejected += counts["rejected"]
+        result.rejected += counts["rejects"]
         result.gaps += counts["gaps"]
         return True
 

@@ -40,7 +40,7 @@ class Lots:
     def __init__(self) -> None:
         self._now: dict[int, Terms] = {}
 
-    def take(self, records: npt.NDArray[np.void], offsets: npt.NDArray[np.uint64]) -> list[Change]:
+    def take(self, records: npt.NDArray[np.void], offsets: npt.NDArray[np.int64]) -> list[Change]:
         """Notes what these definition records say; the changes, in order, for `terms` of the same data."""
         changes = []
         rows = zip(
@@ -55,7 +55,7 @@ class Lots:
         return changes
 
     def terms(
-        self, instruments: npt.NDArray[np.uint32], offsets: npt.NDArray[np.uint64], changes: list[Change]
+        self, instruments: npt.NDArray[np.uint32], offsets: npt.NDArray[np.int64], changes: list[Change]
     ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
         """Lot and display factor of each record, records being named by instrument and offset."""
         lots = np.empty(len(instruments), dtype=np.uint64)

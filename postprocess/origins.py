@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from postprocess.batches import Integers
+from postprocess.codes import NONE, Codes
 
 REMEMBERED = 1_000_000
 """Payloads looked back for: deltas that waited for their book's first snapshot are published with it."""
@@ -21,12 +22,12 @@ class Origin:
 
     first: int
     """Sequence that the kernel knows the batch's first payload by."""
-    channels: Sequence[str]
+    channels: Codes
     """The venue's channel ids, as in the raw stream."""
-    instances: Sequence[str]
-    epochs: npt.NDArray[np.int64]
-    sequences: npt.NDArray[np.int64]
-    stamps: npt.NDArray[np.int64]
+    instances: Codes
+    epochs: Integers
+    sequences: Integers
+    stamps: Integers
     """When each was received, ns."""
 
 
@@ -43,49 +44,53 @@ class Origins:
             self._batches.clear()
             self._size = 0
         self._batches.append(origin)
-        self._size += len(origin.channels)
+        self._size += len(origin.stamps)
         while len(self._batches) > 1 and self._size > REMEMBERED:
-            self._size -= len(self._batches.popleft().channels)
+            self._size -= len(self._batches.popleft().stamps)
 
-    def columns(self, sequences: npt.NDArray[np.uint64]) -> dict[str, pa.Array]:
-        """Channel, instance, epoch, sequence and time of receipt in the raw stream; NULL for a payload too long ago."""
+    def columns(self, sequences: Integers) -> tuple[dict[str, pa.Array], Integers]:
+        """Channel, instance, epoch and sequence in the raw stream, NULL for a payload too long ago; and its `ts_recv`, then 0."""
         newest = self._batches[-1]
-        places = sequences.astype(np.int64) - newest.first
-        if places.size and int(places.min()) < 0:
-            return self._scattered(sequences)
-        taken = pa.array(places)
-        return {
-            "channel": pa.array(newest.channels, pa.string()).take(taken),
-            "instance": pa.array(newest.instances, pa.string()).take(taken),
-            "raw_epoch": pa.array(newest.epochs[places]),
-            "raw_sequence": pa.array(newest.sequences[places]),
-            "ts_recv": pa.array(newest.stamps[places]),
-        }
+        places = sequences - newest.first
+        if not places.size or int(places.min()) >= 0:
+            return _columns(_taken(newest, places), None), newest.stamps[places]
+        found = Origin(
+            0,
+            np.full(len(sequences), NONE, np.int32),
+            np.full(len(sequences), NONE, np.int32),
+            *(np.zeros(len(sequences), np.int64) for _ in range(3)),
+        )
+        unknown = np.ones(len(sequences), np.bool_)
+        firsts = np.array([batch.first for batch in self._batches])
+        of_batch = np.searchsorted(firsts, sequences, "right") - 1
+        for number in np.unique(of_batch[of_batch >= 0]).tolist():
+            batch = self._batches[number]
+            here = np.flatnonzero(of_batch == number)
+            places = sequences[here] - batch.first
+            here, places = here[places < len(batch.stamps)], places[places < len(batch.stamps)]
+            unknown[here] = False
+            taken = _taken(batch, places)
+            found.channels[here], found.instances[here] = taken.channels, taken.instances
+            found.epochs[here], found.sequences[here] = taken.epochs, taken.sequences
+            found.stamps[here] = taken.stamps
+        return _columns(found, unknown), found.stamps
 
-    def _scattered(self, sequences: npt.NDArray[np.uint64]) -> dict[str, pa.Array]:
-        firsts = [batch.first for batch in self._batches]
-        rows: list[tuple[str | None, str | None, int | None, int | None, int | None]] = []
-        for sequence in sequences.tolist():
-            at = bisect_right(firsts, sequence) - 1
-            batch = self._batches[at] if at >= 0 else None
-            place = sequence - batch.first if batch is not None else 0
-            if batch is None or place >= len(batch.channels):
-                rows.append((None, None, None, None, None))
-                continue
-            rows.append(
-                (
-                    batch.channels[place],
-                    batch.instances[place],
-                    int(batch.epochs[place]),
-                    int(batch.sequences[place]),
-                    int(batch.stamps[place]),
-                )
-            )
-        channels, instances, epochs, numbers, stamps = zip(*rows, strict=True)
-        return {
-            "channel": pa.array(channels, pa.string()),
-            "instance": pa.array(instances, pa.string()),
-            "raw_epoch": pa.array(epochs, pa.int64()),
-            "raw_sequence": pa.array(numbers, pa.int64()),
-            "ts_recv": pa.array(stamps, pa.int64()),
-        }
+
+def _taken(origin: Origin, places: Integers) -> Origin:
+    return Origin(
+        0,
+        origin.channels[places],
+        origin.instances[places],
+        origin.epochs[places],
+        origin.sequences[places],
+        origin.stamps[places],
+    )
+
+
+def _columns(origin: Origin, unknown: npt.NDArray[np.bool_] | None) -> dict[str, pa.Array]:
+    return {
+        "channel": pa.array(origin.channels),
+        "instance": pa.array(origin.instances),
+        "raw_epoch": pa.array(origin.epochs, mask=unknown),
+        "raw_sequence": pa.array(origin.sequences, mask=unknown),
+    }

@@ -7,9 +7,12 @@ from datetime import date
 from importlib.metadata import version as installed
 
 import msgspec
+import pyarrow as pa
+import zstandard
 
-from postprocess.raw import DayObjects
-from tapeline.objectstore import ObjectMissingError
+from postprocess.ledger.records import GapRecord, read_records
+from postprocess.raw import INSTANCES, DayObjects, near
+from tapeline.objectstore import ObjectMissingError, ObjectStore
 from tapeline.offline.lake import WORK, Lake, version_folder
 from tapeline.offline.tables import all_tables
 from tapeline.spec.encode import encode
@@ -31,7 +34,13 @@ class Plan(msgspec.Struct, frozen=True):
     digest: str
     made_of: dict[str, str]
     objects: dict[str, int]
-    """Bytes by key."""
+    """The day's raw objects: bytes by key."""
+    near: dict[str, int]
+    """Those of the days beside it that tell whose day a message at midnight is of."""
+    gaps: list[GapRecord]
+    """What is known not to be in the raw store."""
+    names: dict[str, str]
+    """See `partitions.parse_key`."""
     shards: int
 
     @property
@@ -50,21 +59,23 @@ def read_plan(lake: Lake, day: date, provider: str, version: int) -> Plan:
     return msgspec.json.decode(lake.store.get(plan_key(day, provider, version)), type=Plan)
 
 
-def make_plan(lake: Lake, day: date, venue: Venue, objects: DayObjects) -> Plan:
+def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: DayObjects) -> Plan:
     """The plan of a provider's day: of the version that is made of the same where there is one, else of a new one."""
     provider = venue.provider
     sizes = objects.sizes(provider)
+    beside = near(store, day, provider)
+    gaps = [gap for gap in read_records(store, provider, INSTANCES, day) if gap.is_of(day)]
     made_of = {
-        "objects": _digest(*(f"{key}\t{size}" for key, size in sizes.items())),
+        "objects": _digest(*(f"{key}\t{size}" for key, size in (sizes | beside).items()), *map(repr, gaps)),
         "mapping": _digest(encode(venue.meaning).decode("latin-1"), encode(venue.session.routing).decode("latin-1")),
         "kernel": installed("tapeline-kernel"),
-        "form": FORM,
+        "form": f"{FORM} pyarrow {pa.__version__} zstandard {zstandard.__version__}",
         "tables": _digest(*(f"{table.name} {table.columns}" for table in all_tables().values())),
     }
     digest = _digest(*(f"{name}={value}" for name, value in made_of.items()))
     shards = max(1, -(-sum(sizes.values()) // SHARD_BYTES))
     version = _version(lake, day, provider, digest)
-    return Plan(day.isoformat(), provider, version, digest, made_of, sizes, shards)
+    return Plan(day.isoformat(), provider, version, digest, made_of, sizes, beside, gaps, objects.names, shards)
 
 
 def claim(lake: Lake, plan: Plan) -> Plan:

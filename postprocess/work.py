@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-import resource
 import time
+from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
-from postprocess.canonical import MERGED, Canonical
-from postprocess.ledger import Ledger
-from postprocess.plan import read_plan
-from postprocess.raw import DayObjects, of_keys
-from postprocess.staging import ProviderFiles, Staging
-from postprocess.streams import payloads
+from postprocess.batches import Batch, Stream, side_by_side
+from postprocess.canonical import Canonical
+from postprocess.channels import ChannelStream, Objects, Sessions
+from postprocess.codes import Texts
+from postprocess.files import UnitFiles
+from postprocess.ledger.account import Account
+from postprocess.peak import begin_peak, peak_bytes
+from postprocess.plan import Plan, read_plan
+from postprocess.raw import PRIMARY, REPLICA, Channel, DayObjects, day_span, of_keys
 from postprocess.units import Problem, Report, Unit, failure
 from tapeline.errors import TapelineError
-from tapeline.identity import of_payloads
-from tapeline.objectstore import open_store
-from tapeline.objectstore.base import ObjectStore
+from tapeline.objectstore import ObjectStore, open_store
 from tapeline.offline.lake import Lake
-from tapeline.offline.tables import LEDGER, LEDGER_GAPS, RAW_PAYLOADS, all_tables, record_tables
+from tapeline.offline.tables import RAW_PAYLOADS
+from tapeline.partitions import parse_key
+from tapeline.spec.encode import encode
 from tapeline.venues import Venue, load
 
 
 def run_unit(unit: Unit) -> Report:
     """Makes the files of a unit and notes its report in the lake; what stops it is told in the report."""
+    begin_peak()
     started, cpu = time.perf_counter(), time.process_time()
     try:
         lake = Lake(open_store(unit.lake, unit.s3_endpoint), unit.lake)
         store = open_store(unit.store, unit.s3_endpoint)
         plan = read_plan(lake, unit.date, unit.provider, unit.version)
-        report = _Run(unit, load(unit.provider.lower()), of_keys(plan.objects), store, lake).report()
-    except (TapelineError, msgspec.DecodeError, MemoryError) as error:
+        report = _Run(unit, load(unit.provider.lower()), plan, store, lake).report()
+        report = msgspec.structs.replace(
+            report,
+            seconds=round(time.perf_counter() - started, 6),
+            cpu_seconds=round(time.process_time() - cpu, 6),
+            peak_rss_bytes=peak_bytes(),
+        )
+        lake.store.put(report_key(unit), report.encode(), if_absent=False)
+    except (TapelineError, msgspec.DecodeError, MemoryError, OSError) as error:
         return failure(unit, str(error) or type(error).__name__)
-    report = msgspec.structs.replace(
-        report,
-        seconds=round(time.perf_counter() - started, 6),
-        cpu_seconds=round(time.process_time() - cpu, 6),
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    )
-    lake.store.put(report_key(unit), report.encode(), if_absent=False)
     return report
 
 
@@ -48,54 +54,97 @@ def report_key(unit: Unit) -> str:
     return f"{unit.work}/report-{unit.shard:04d}.json"
 
 
+def account_folder(unit: Unit) -> str:
+    """Where a unit's account for the ledger stands in the lake, without a slash at the end."""
+    return f"{unit.work}/account-{unit.shard:04d}"
+
+
 class _Run:
-    def __init__(self, unit: Unit, venue: Venue, objects: DayObjects, store: ObjectStore, lake: Lake) -> None:
+    def __init__(self, unit: Unit, venue: Venue, plan: Plan, store: ObjectStore, lake: Lake) -> None:
         self._unit = unit
         self._venue = venue
-        self._objects = objects
-        self._store = store
+        self._plan = plan
         self._lake = lake
-        self._problems: list[Problem] = []
-        self._counts = {"payloads": 0, "records": 0, "rejected": 0, "gaps": 0}
+        own = of_keys(plan.objects, plan.names)
+        self._channels: list[Channel] = [channel for channel, _ in own.of(venue.provider)]
+        self._instances = own.instances(venue.provider)
+        self._found: DayObjects = of_keys(plan.objects, plan.names)
+        beside = of_keys(plan.near, plan.names).instances(venue.provider)
+        if self._instances == [REPLICA] and PRIMARY in beside:
+            # What the primary has after midnight may be the copy that stands.
+            self._instances = [PRIMARY, REPLICA]
+        if len(self._instances) > 1:
+            self._found = of_keys(plan.objects | plan.near, plan.names)
+        self._broken: dict[str, str] = {}
+        self._objects = Objects(store, self._note_broken)
+        self._counts: Counter[str] = Counter()
+        self._span = day_span(unit.date)
 
     def report(self) -> Report:
-        with Staging(self._lake, self._unit) as staging:
-            files = ProviderFiles(staging, self._venue.provider)
-            try:
-                self._fill(files)
-            except BaseException:
-                files.abandon()
-                raise
-            tables, dbn, index = staging.settle(files.rows)
-        return Report(self._unit, tables, dbn, self._counts, 0.0, 0.0, 0, self._problems, index=index)
+        texts = Texts()
+        with UnitFiles(self._lake, self._unit, texts) as files:
+            folder = files.folder / "account"
+            folder.mkdir()
+            names = [(channel.name, channel.schema) for channel in self._channels]
+            account = Account(self._instances, names, folder)
+            canonical = Canonical(self._venue, self._instances, self._channels, texts)
+            streams = self._streams()
+            merged: list[Stream] = list(streams) if len(self._instances) > 1 else self._sessions(streams)
+            for batch in side_by_side(merged, self._unit.memory_bytes // 8):
+                self._take(batch, canonical, account, files)
+            files.finish(canonical.symbols())
+            self._settle(account, streams, files)
+        problems = [Problem("object", key, reason) for key, reason in sorted(self._broken.items())]
+        counts = {name: self._counts[name] for name in ("payloads", "records")}
+        return Report(self._unit, files.tables, files.dbn, counts, 0.0, 0.0, 0, problems, index=files.index)
 
-    def _fill(self, files: ProviderFiles) -> None:
-        venue = self._venue
-        channels = self._objects.of(venue.provider)
-        instances = {instance for _, keys in channels for instance in keys}
-        canonical = Canonical(venue, instances.pop() if len(instances) == 1 else MERGED)
-        ledger = Ledger()
-        span: tuple[int, int] | None = None
-        identity = of_payloads(venue.session.routing, venue.meaning)
-        for step in canonical.steps(payloads(channels, self._store, ledger, identity, self._broken)):
-            files.add_rows(RAW_PAYLOADS, step.raw)
-            self._counts["payloads"] += step.raw.num_rows
-            stamps = step.raw.column("ts_recv").to_numpy()
-            low, high = int(stamps.min()), int(stamps.max())
-            span = (min(low, span[0]), max(high, span[1])) if span is not None else (low, high)
+    def _streams(self) -> list[ChannelStream]:
+        specs = (encode(self._venue.session.routing), encode(self._venue.meaning))
+        made = []
+        for number, channel in enumerate(self._channels):
+            sides = self._found.channels[channel]
+            keys = [sides.get(instance, []) for instance in self._instances]
+            made.append(ChannelStream(number, keys, specs, self._objects))
+        return made
+
+    def _sessions(self, streams: Sequence[ChannelStream]) -> list[Stream]:
+        epochs = np.array(sorted({parse_key(key).epoch for key in self._plan.objects}), np.int64)
+        return [Sessions(stream, epochs) for stream in streams]
+
+    def _take(self, batch: Batch, canonical: Canonical, account: Account, files: UnitFiles) -> None:
+        batch = self._of_day(batch)
+        if not len(batch):
+            return
+        account.note_rows(batch)
+        files.add_rows(RAW_PAYLOADS, *canonical.raw(batch))
+        self._counts["payloads"] += len(batch)
+        for step in canonical.steps(batch):
             for part in step.parts:
-                files.add_rows(record_tables()[part.kind.schema], part.rows)
-                files.add_records(part.kind.schema, part.data)
-                self._counts["records"] += part.rows.num_rows
+                files.add_part(part, canonical.symbols())
+                self._counts["records"] += len(part.places)
             files.add_places(canonical.channels(), step.numbers, step.stamps)
-            for payload in step.rejected:
-                ledger.note_rejected(payload.channel, payload.schema, payload.row.ts_recv)
-                self._counts["rejected"] += 1
-        gaps = ledger.gaps()
-        self._counts["gaps"] = gaps.num_rows
-        files.add_rows(LEDGER, ledger.hours())
-        files.add_rows(LEDGER_GAPS, gaps)
-        files.finish(all_tables(), span or (0, 0), canonical.symbols())
+            account.note_events(step.output.events, step.first, step.spoken)
 
-    def _broken(self, key: str, reason: str) -> None:
-        self._problems.append(Problem("object", key, reason))
+    def _of_day(self, batch: Batch) -> Batch:
+        """Without what counts for the day before or after: a message is of the day of the copy that stands."""
+        first, end = self._span
+        if int(batch.ts_recv.min()) >= first and int(batch.ts_recv.max()) < end:
+            return batch
+        return batch.take(np.flatnonzero((batch.ts_recv >= first) & (batch.ts_recv < end)))
+
+    def _settle(self, account: Account, streams: Sequence[ChannelStream], files: UnitFiles) -> None:
+        """Puts what the ledger needs of this unit beside its report."""
+        for number, stream in enumerate(streams):
+            for count, stamp in stream.doubled:
+                account.note_duplicates(number, count, stamp)
+        for key, reason in sorted(self._broken.items()):
+            name = parse_key(key, self._plan.names)
+            if name.partition.instance in self._instances:
+                side = self._instances.index(name.partition.instance)
+                account.note_broken(side, name.epoch, name.first, name.last, reason)
+        account.note_bars(files.local["trades"], files.local["ohlcv_1m"], self._unit.memory_bytes)
+        for path in account.close():
+            self._lake.store.put(f"{account_folder(self._unit)}/{path.name}", path.read_bytes(), if_absent=False)
+
+    def _note_broken(self, key: str, reason: str) -> None:
+        self._broken.setdefault(key, reason)

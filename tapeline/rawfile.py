@@ -79,7 +79,7 @@ def read_rows(data: bytes, name: Path | str = "raw file") -> Iterator[RawRow]:
     number = 0
     rest = b""
     try:
-        for piece in _decompressed(data):
+        for piece in decompressed(data):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 number += 1
@@ -120,7 +120,8 @@ def _integer(text: bytes) -> int:
     return int(text)
 
 
-def _decompressed(data: bytes, piece: int = 1 << 20) -> Iterator[bytes]:
+def decompressed(data: bytes, piece: int = 1 << 20) -> Iterator[bytes]:
+    """A gzip object's content, up to `piece` bytes at a time; raises EOFError or IsalError behind what is whole in it."""
     rest = data
     while rest:
         member = isal_zlib.decompressobj(wbits=31)

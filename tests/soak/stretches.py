@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from postprocess.coalesce import coalesce
 from tapeline.objectstore import ObjectStore
 from tapeline.partitions import parse_key
 from tapeline.rawfile import RawRow
+from tests.oracle.coalesce import coalesce
 
 _CHUNK = 4096
 _SURE = 32

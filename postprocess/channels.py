@@ -1,0 +1,107 @@
+"""One channel of a provider: its raw objects of both instances, coalesced, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from isal.igzip_lib import IsalError
+from tapeline_kernel import Coalescer
+
+from postprocess.batches import Batch, Integers, of_merged
+from postprocess.raw import Broken
+from tapeline.errors import RefusedError
+from tapeline.identity import WINDOW_NS
+from tapeline.objectstore import ObjectStore
+from tapeline.rawfile import decompressed
+
+_PIECE = 256 << 10
+_REFUSALS = 20
+"""So many objects that the store refuses are the store's fault."""
+
+
+class Objects:
+    """Raw objects by key, decompressed a piece at a time; what is wrong with one is told to `broken`."""
+
+    def __init__(self, store: ObjectStore, broken: Broken) -> None:
+        self._store = store
+        self.broken = broken
+        self._refused = 0
+
+    def pieces(self, key: str) -> Iterator[bytes]:
+        """As far as it can be read; raises StoreUnavailableError, and StoreRefusedError where it goes on and on."""
+        try:
+            data = self._store.get(key)
+        except RefusedError as error:
+            self._refused += 1
+            if self._refused > _REFUSALS:
+                raise
+            self.broken(key, str(error))
+            return
+        try:
+            yield from decompressed(data, _PIECE)
+        except (EOFError, IsalError) as error:  # type: ignore[misc]  # its stub calls the class an instance
+            self.broken(key, f"gzip is cut short or broken: {error}")
+
+
+class ChannelStream:
+    """A channel's payloads, once each; `sides` are the keys of each instance's objects, in order."""
+
+    def __init__(
+        self, number: int, sides: Sequence[Sequence[str]], specs: tuple[bytes, bytes], objects: Objects
+    ) -> None:
+        self._number = number
+        self._coalescer = Coalescer(*specs, WINDOW_NS, len(sides))
+        self._objects = objects
+        self._feeds = [self._fed(side, keys) for side, keys in enumerate(sides)]
+        self._duplicates = 0
+        self.doubled: list[tuple[int, int]] = []
+        """Rows that the store held a second time: how many, and when about (ns)."""
+
+    def take(self, limit_bytes: int) -> Batch | None:
+        """See `batches.Stream`."""
+        while (merged := self._coalescer.take(limit_bytes)) is None:
+            needs = self._coalescer.needs()
+            if not needs:
+                return None
+            for side, feed in enumerate(self._feeds):
+                if needs & (1 << side):
+                    next(feed, None)
+        batch = of_merged(merged, self._number)
+        if (duplicates := sum(self._coalescer.duplicates)) > self._duplicates:
+            self.doubled.append((duplicates - self._duplicates, int(batch.ts_recv[-1])))
+            self._duplicates = duplicates
+        return batch
+
+    def _fed(self, side: int, keys: Sequence[str]) -> Iterator[None]:
+        """Feeds a side, a piece at each step."""
+        for key in keys:
+            for piece in self._objects.pieces(key):
+                self._coalescer.feed(side, piece)
+                yield
+            try:
+                self._coalescer.boundary(side)
+            except ValueError as error:
+                self._objects.broken(key, str(error))
+        self._coalescer.end(side)
+        yield
+
+
+class Sessions:
+    """A channel of a single instance: its order is that of the stream, session by session."""
+
+    def __init__(self, stream: ChannelStream, epochs: Integers) -> None:
+        self._stream = stream
+        self._epochs = epochs
+
+    def take(self, limit_bytes: int) -> Batch | None:
+        """See `batches.Stream`."""
+        batch = self._stream.take(limit_bytes)
+        if batch is not None:
+            batch.order = place_in_stream(batch.epoch, batch.sequence, self._epochs)
+        return batch
+
+
+def place_in_stream(epoch: Integers, sequence: Integers, epochs: Integers) -> Integers:
+    """A number that rises as a single instance's stream goes on; `epochs` are its sessions, sorted."""
+    return np.searchsorted(epochs, epoch).astype(np.int64) << 48 | sequence

@@ -98,9 +98,11 @@ class Cutter:
             self._ended = split.epoch
             return self._lost(GapRecord(split.epoch, max(split.first, self._expected(split.epoch)), 0, "epoch_ended"))
         cuts = self._new_epoch(split.epoch)
-        first = max(split.first, self._expected(split.epoch))
+        # It may begin beyond what we expect: who joins late and falls out at once is told of the second only.
+        first = self._expected(split.epoch)
         if split.last >= first:
-            cuts += self._lost(GapRecord(split.epoch, first, split.last, "fell_out_of_ring"))
+            reason = "late" if first == 1 and split.first > 1 else "fell_out_of_ring"
+            cuts += self._lost(GapRecord(split.epoch, first, split.last, reason))
             self.position = Position(split.epoch, split.last)
         return cuts
 

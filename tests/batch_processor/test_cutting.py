@@ -104,6 +104,14 @@ def test_a_jump_in_the_sequence_is_a_gap_though_nobody_said_so() -> None:
     ]
 
 
+def test_who_joins_late_and_falls_out_at_once_lacks_all_before() -> None:
+    """The gap that is told begins where the ring began; what lies before it is missing too."""
+    cuts = cut_all([gap(EPOCH, 40, 59), batch(EPOCH, 60, payloads(2))])
+    assert [cut for cut in cuts if isinstance(cut, GapRecord)] == [GapRecord(EPOCH, 1, 59, "late")]
+    cuts = cut_all([batch(EPOCH, 1, payloads(3)), gap(EPOCH, 6, 9)])
+    assert [cut for cut in cuts if isinstance(cut, GapRecord)] == [GapRecord(EPOCH, 4, 9, "fell_out_of_ring")]
+
+
 def test_what_has_been_taken_is_not_taken_again() -> None:
     """A batch that begins before the position gives only what is new, one wholly before it nothing."""
     rows = payloads(10)

@@ -31,7 +31,7 @@ class Stored(NamedTuple):
     connection: int
 
 
-def stored_payloads(store: Path, provider: str) -> list[Stored]:
+def stored_payloads(store: Path | str, provider: str) -> list[Stored]:
     """Every payload of a provider, in order; fails where an object's name does not say what it holds."""
     found: list[Stored] = []
     objects = open_store(str(store))

@@ -17,15 +17,17 @@ from postprocess.files import UnitFiles
 from postprocess.ledger.account import Account
 from postprocess.peak import begin_peak, peak_bytes
 from postprocess.plan import Plan, read_plan
-from postprocess.raw import PRIMARY, REPLICA, Channel, DayObjects, day_span, of_keys
+from postprocess.raw import PRIMARY, REPLICA, Channel, day_span, of_keys
 from postprocess.units import Problem, Report, Unit, failure
 from tapeline.errors import TapelineError
 from tapeline.objectstore import ObjectStore, open_store
 from tapeline.offline.lake import Lake
 from tapeline.offline.tables import RAW_PAYLOADS
-from tapeline.partitions import parse_key
 from tapeline.spec.encode import encode
 from tapeline.venues import Venue, load
+
+_HELD_BYTES = 64 << 20
+"""Of payloads that wait for other channels' to be put beside them: what caches hold is quicker than what memory holds."""
 
 
 def run_unit(unit: Unit) -> Report:
@@ -65,16 +67,13 @@ class _Run:
         self._venue = venue
         self._plan = plan
         self._lake = lake
-        own = of_keys(plan.objects, plan.names)
-        self._channels: list[Channel] = [channel for channel, _ in own.of(venue.provider)]
-        self._instances = own.instances(venue.provider)
-        self._found: DayObjects = of_keys(plan.objects, plan.names)
-        beside = of_keys(plan.near, plan.names).instances(venue.provider)
-        if self._instances == [REPLICA] and PRIMARY in beside:
+        self._found = of_keys(plan.objects | plan.near, plan.names)
+        here = [self._found.parsed[key].partition for key in plan.objects]
+        self._channels = sorted({Channel(place.provider, place.channel, place.schema) for place in here})
+        self._instances = sorted({place.instance for place in here})
+        if self._instances == [REPLICA] and PRIMARY in self._found.instances(unit.provider):
             # What the primary has after midnight may be the copy that stands.
             self._instances = [PRIMARY, REPLICA]
-        if len(self._instances) > 1:
-            self._found = of_keys(plan.objects | plan.near, plan.names)
         self._broken: dict[str, str] = {}
         self._objects = Objects(store, self._note_broken)
         self._counts: Counter[str] = Counter()
@@ -86,11 +85,11 @@ class _Run:
             folder = files.folder / "account"
             folder.mkdir()
             names = [(channel.name, channel.schema) for channel in self._channels]
-            account = Account(self._instances, names, folder)
+            account = Account(self._instances, names, folder, self._span)
             canonical = Canonical(self._venue, self._instances, self._channels, texts)
             streams = self._streams()
             merged: list[Stream] = list(streams) if len(self._instances) > 1 else self._sessions(streams)
-            for batch in side_by_side(merged, self._unit.memory_bytes // 8):
+            for batch in side_by_side(merged, min(_HELD_BYTES, self._unit.memory_bytes // 8)):
                 self._take(batch, canonical, account, files)
             files.finish(canonical.symbols())
             self._settle(account, streams, files)
@@ -108,14 +107,14 @@ class _Run:
         return made
 
     def _sessions(self, streams: Sequence[ChannelStream]) -> list[Stream]:
-        epochs = np.array(sorted({parse_key(key).epoch for key in self._plan.objects}), np.int64)
+        epochs = np.array(sorted({self._found.parsed[key].epoch for key in self._plan.objects}), np.int64)
         return [Sessions(stream, epochs) for stream in streams]
 
     def _take(self, batch: Batch, canonical: Canonical, account: Account, files: UnitFiles) -> None:
+        account.note_rows(batch)
         batch = self._of_day(batch)
         if not len(batch):
             return
-        account.note_rows(batch)
         files.add_rows(RAW_PAYLOADS, *canonical.raw(batch))
         self._counts["payloads"] += len(batch)
         for step in canonical.steps(batch):
@@ -138,7 +137,7 @@ class _Run:
             for count, stamp in stream.doubled:
                 account.note_duplicates(number, count, stamp)
         for key, reason in sorted(self._broken.items()):
-            name = parse_key(key, self._plan.names)
+            name = self._found.parsed[key]
             if name.partition.instance in self._instances:
                 side = self._instances.index(name.partition.instance)
                 account.note_broken(side, name.epoch, name.first, name.last, reason)

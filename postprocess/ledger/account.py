@@ -99,8 +99,10 @@ class Broken(msgspec.Struct, frozen=True):
 
 
 class Span(msgspec.Struct, frozen=True):
-    """The first and the last time of a session: as its instance had it, and by the first side's clock."""
+    """What of a session is of the day: from which sequence and time to which, and when that was by the first side's clock."""
 
+    first: int
+    last: int
     first_ts: int
     last_ts: int
     first_place: int
@@ -109,6 +111,8 @@ class Span(msgspec.Struct, frozen=True):
     def joined(self, other: Span) -> Span:
         """Both."""
         return Span(
+            min(self.first, other.first),
+            max(self.last, other.last),
             min(self.first_ts, other.first_ts),
             max(self.last_ts, other.last_ts),
             min(self.first_place, other.first_place),
@@ -134,13 +138,16 @@ class Tally(msgspec.Struct):
 class Account:
     """One unit's account, in files of a folder of its own.
 
-    `instances` are those the provider's day has, one or two, as the coalescers' sides; the same in all its units.
+    `span` is the day (ns, its end not included). `instances` are those the provider's day has, one or two, as the coalescers' sides; the same in all its units.
     """
 
-    def __init__(self, instances: Sequence[str], channels: Sequence[tuple[str, str]], folder: Path) -> None:
+    def __init__(
+        self, instances: Sequence[str], channels: Sequence[tuple[str, str]], folder: Path, span: tuple[int, int]
+    ) -> None:
         self._instances = list(instances)
         self._channels = list(channels)
         self._folder = folder
+        self._begin, self._end = span
         self._hours = np.zeros((len(channels), HOURS, 5), dtype=np.int64)
         self._own = np.array([name == SESSION_CHANNEL for name, _ in channels], dtype=bool)
         self._last_ts = np.zeros(len(channels), dtype=np.int64)
@@ -151,12 +158,16 @@ class Account:
         self._broken: list[Broken] = []
 
     def note_rows(self, rows: Rows) -> None:
-        """Messages of the coalesced stream, each once."""
+        """Messages of the coalesced stream, each once.
+
+        Those around the day, too, as far as they were read: one instance may have a message before midnight and the other after
+        it, and only the copy that stands says which day's it is.
+        """
         if not rows.channel.size:
             return
-        who = rows.seen.astype(np.int64) - 1
-        cells = (rows.channel.astype(np.int64) * HOURS + rows.ts_recv // HOUR_NS % HOURS) * 5 + who
-        self._hours += np.bincount(cells, minlength=self._hours.size).reshape(self._hours.shape)
+        ours = self._within(rows.ts_recv)
+        cells = (rows.channel.astype(np.int64) * HOURS + rows.ts_recv // HOUR_NS % HOURS) * 5 + rows.seen - 1
+        self._hours += np.bincount(cells[ours], minlength=self._hours.size).reshape(self._hours.shape)
         place = np.where(rows.side == 0, rows.ts_recv, rows.order)
         columns: dict[str, Integers] = {
             "seen": (rows.seen | np.where(self._own[rows.channel], OWN, 0)).astype(np.int64),
@@ -182,9 +193,18 @@ class Account:
             of = epochs == epoch
             key = (side, epoch)
             self._seen.setdefault(key, Seen()).note(sequences[of])
-            span = Span(int(stamps[of].min()), int(stamps[of].max()), int(places[of].min()), int(places[of].max()))
+            of &= self._within(stamps)
+            if not of.any():
+                continue
+            bounds = [
+                int(end) for column in (sequences, stamps, places) for end in (column[of].min(), column[of].max())
+            ]
+            span = Span(*bounds)
             before = self._spans.get(key)
             self._spans[key] = span if before is None else before.joined(span)
+
+    def _within(self, stamps: Integers) -> npt.NDArray[np.bool_]:
+        return (stamps >= self._begin) & (stamps < self._end)
 
     def note_duplicates(self, channel: int, count: int, ts_recv: int) -> None:
         """So many more rows of a channel, received at about that time, were in the raw store a second time."""

@@ -49,7 +49,7 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the units together saw of one session; `span` is None where it is known by records only."""
+    """What the units together saw of one session; `span` is None where nothing of it is of the day."""
 
     side: int
     epoch: int
@@ -77,7 +77,8 @@ def _of_session(
     ours = [(record.first, record.last) for record in records if record.last and record.is_of(day)]
     ours += [(found.first, found.last) for found in broken]
     if session.span is not None:
-        ours.append(seen.bounds())
+        # What the next day begins with tells what is missing before midnight.
+        ours.append((session.span.first, (seen.following(session.span.last) or session.span.last + 1) - 1))
     if session.span is not None and is_within(epoch, day):
         # The session began on this day, and its sequences with 1.
         ours.append((1, 1))

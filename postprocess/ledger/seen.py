@@ -38,10 +38,15 @@ class Seen:
             mine = self.blocks.get(number)
             self.blocks[number] = bits.copy() if mine is None else mine | bits
 
-    def bounds(self) -> tuple[int, int]:
-        """The first and the last; only where something was seen."""
-        first, last = min(self.blocks), max(self.blocks)
-        return first * BLOCK + int(_places(self.blocks[first])[0]), last * BLOCK + int(_places(self.blocks[last])[-1])
+    def following(self, sequence: int) -> int | None:
+        """The first beyond a sequence; None where there is none."""
+        for number in sorted(self.blocks):
+            if number * BLOCK + BLOCK > sequence + 1:
+                places = _places(self.blocks[number]) + number * BLOCK
+                places = places[places > sequence]
+                if places.size:
+                    return int(places[0])
+        return None
 
     def runs(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Runs between two sequences, both ends inclusive, that were not seen."""
@@ -61,12 +66,6 @@ class Seen:
             begin = int(places[-1]) + 1
         if begin <= last:
             yield begin, last
-
-    def holds(self, sequence: int) -> bool:
-        """Whether one was seen."""
-        bits = self.blocks.get(sequence // BLOCK)
-        within = sequence % BLOCK
-        return bits is not None and bool(bits[within >> 3] >> (within & 7) & 1)
 
 
 def _places(bits: Bits) -> Integers:

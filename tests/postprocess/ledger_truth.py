@@ -12,7 +12,8 @@ from postprocess.ledger.account import Account
 
 Integers = npt.NDArray[np.int64]
 
-START = 1_780_000_000_000_000_000 // 86_400_000_000_000 * 86_400_000_000_000
+DAY_NS = 86_400_000_000_000
+START = 1_780_000_000_000_000_000 // DAY_NS * DAY_NS
 """00:00:00 UTC of a day, ns."""
 
 
@@ -77,7 +78,7 @@ class Day:
     def account(self, folder: Path, channels: set[int] | None = None, batch: int = 1000) -> Path:
         """The account of the unit that has these channels."""
         folder.mkdir(parents=True)
-        account = Account(("PRIMARY", "REPLICA"), self.channels, folder)
+        account = Account(("PRIMARY", "REPLICA"), self.channels, folder, (START, START + DAY_NS))
         wanted = [place for place, channel in enumerate(self.channel) if channels is None or channel in channels]
         for start in range(0, len(wanted), batch):
             account.note_rows(self.columns(wanted[start : start + batch]))

@@ -64,6 +64,10 @@ class Manifest(msgspec.Struct, frozen=True):
     index: list[File] = []
     """Which channel each record was published on, a file for each unit (`tapeline.offline.channel_index`)."""
 
+    def files(self) -> list[File]:
+        """All of its files."""
+        return [file for part in (*self.tables.values(), *self.dbn.values(), self.index) for file in part]
+
 
 class Made(msgspec.Struct, frozen=True):
     """How a version was made; beside its manifest, which is the same for the same inputs whenever it is made."""
@@ -79,6 +83,11 @@ class Made(msgspec.Struct, frozen=True):
 def version_folder(day: date, provider: str, version: int) -> str:
     """The partition folders of a version, without a slash at either end."""
     return f"day={day.isoformat()}/provider={provider}/version={version}"
+
+
+def stem(day: date, provider: str, version: int) -> str:
+    """What the keys of all that is said of a version begin with."""
+    return f"{MANIFESTS}/{version_folder(day, provider, version)}"
 
 
 class Lake:
@@ -150,17 +159,24 @@ class Lake:
 
     def manifest(self, day: date, provider: str, version: int) -> Manifest:
         """What a version holds; raises LakeError."""
-        key = f"{MANIFESTS}/{version_folder(day, provider, version)}.json"
+        key = f"{stem(day, provider, version)}.json"
         try:
             return msgspec.json.decode(self.store.get(key), type=Manifest)
         except (ObjectMissingError, msgspec.DecodeError) as error:
             raise LakeError(f"{key} in {self.place}: {error}") from None
 
+    def made(self, day: date, provider: str, version: int) -> Made | None:
+        """How a version was made; None where that is not known."""
+        try:
+            return msgspec.json.decode(self.store.get(f"{stem(day, provider, version)}.made.json"), type=Made)
+        except (ObjectMissingError, msgspec.DecodeError):
+            return None
+
     def add(self, manifest: Manifest, made: Made) -> None:
         """Puts a version's manifest, when all its files are there; it does not count yet."""
-        stem = f"{MANIFESTS}/{version_folder(date.fromisoformat(manifest.day), manifest.provider, manifest.version)}"
-        self.store.put(f"{stem}.made.json", msgspec.json.encode(made), if_absent=False)
-        self.store.put(f"{stem}.json", msgspec.json.format(msgspec.json.encode(manifest)), if_absent=False)
+        begin = stem(date.fromisoformat(manifest.day), manifest.provider, manifest.version)
+        self.store.put(f"{begin}.made.json", msgspec.json.encode(made), if_absent=False)
+        self.store.put(f"{begin}.json", msgspec.json.format(msgspec.json.encode(manifest)), if_absent=False)
 
     def current(self) -> list[Manifest]:
         """The manifests of all versions that count."""

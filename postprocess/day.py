@@ -136,7 +136,8 @@ class DayRun:
             if step.unchanged:
                 self.result.unchanged.append(step.plan.provider)
             elif step.whole:
-                self.changed[step.plan.provider] = step.plan.version
+                if self._complete(step.plan, step.published):
+                    self.changed[step.plan.provider] = step.plan.version
             else:
                 plan = claim(self.lake, step.plan)
                 self._plans.append((plan, step.published))

@@ -1,0 +1,149 @@
+"""A range of days made anew where their raw objects or their mapping ask for another version than the one that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import Enum
+
+from postprocess.day import DayRun, Places, Step
+from postprocess.executor.base import Executor
+from postprocess.units import Problem, Report
+
+DAYS_AT_ONCE = 8
+"""Days whose units run beside one another, so that the last unit of a day keeps nobody waiting."""
+
+
+class State(Enum):
+    """What becomes of a provider's day."""
+
+    PUBLISHED = "published"
+    """A new version counts."""
+    UNCHANGED = "unchanged"
+    """The version that counts is of the same raw objects and the same mapping."""
+    TO_DO = "to do"
+    """A new version would be made."""
+    MADE = "made"
+    """A version is whole; it does not count."""
+    FAILED = "failed"
+    """What counted goes on to count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a provider's day."""
+
+    day: date
+    provider: str
+    state: State
+    version: int
+    """That the raw objects and the mapping ask for."""
+    before: int | None
+    """The version that counted."""
+    reasons: list[str]
+    """What differs from what that one was made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Days from the first to the last, both of them, of all providers or some."""
+
+    first: date
+    last: date
+    providers: frozenset[str] | None = None
+
+    def days(self) -> list[date]:
+        """All of them, in order."""
+        return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
+
+
+class Backfill:
+    """One backfill; run again after an end of any kind it goes on where it was."""
+
+    def __init__(self, days: Range, places: Places, memory_bytes: int, together: bool = False) -> None:
+        self._range = days
+        self._places = places
+        self._memory = memory_bytes
+        self._together = together
+        self._whole: list[_Day] = []
+        self.problems: list[Problem] = []
+        self.failed = False
+        """A version was not made: what counted there goes on to count."""
+
+    def dry_run(self) -> Iterator[Told]:
+        """What would be done; nothing is written."""
+        for day in self._range.days():
+            begun = self._day(day)
+            begun.steps = begun.run.steps()
+            self.problems += begun.run.result.problems
+            yield from begun.told(State.TO_DO, State.TO_DO)
+
+    def run(self, executor: Executor) -> Iterator[Told | Report]:
+        """Tells of every unit that ends and of every provider's day; each day counts as soon as it is whole.
+
+        Where days are to count together, that is when all are whole, and not at all where a version was not made.
+        """
+        days = self._range.days()
+        for start in range(0, len(days), DAYS_AT_ONCE):
+            yield from self._some(executor, days[start : start + DAYS_AT_ONCE])
+        if not self.failed:
+            for day in self._whole:
+                day.run.publish()
+                yield from (told for told in day.told(State.PUBLISHED) if told.state is State.PUBLISHED)
+
+    def _some(self, executor: Executor, days: Collection[date]) -> Iterator[Told | Report]:
+        begun = {day.isoformat(): self._day(day) for day in days}
+        units = []
+        for day in begun.values():
+            day.steps = day.run.steps()
+            units += day.run.begin(day.steps)
+        for day in begun.values():
+            if not day.run.waiting:
+                yield from self._ended(day)
+        for report in executor.run(units):
+            day = begun[report.unit.day]
+            day.run.take(report)
+            yield report
+            if not day.run.waiting:
+                yield from self._ended(day)
+
+    def _ended(self, day: _Day) -> Iterator[Told]:
+        day.run.finish()
+        self.problems += day.run.result.problems
+        self.failed |= day.failed
+        if not day.run.changed:
+            yield from day.told(State.PUBLISHED)
+        elif self._together:
+            self._whole.append(day)
+            yield from day.told(State.MADE)
+        else:
+            day.run.publish()
+            yield from day.told(State.PUBLISHED)
+
+    def _day(self, day: date) -> _Day:
+        return _Day(day, DayRun(day, self._places, self._memory, self._range.providers))
+
+
+@dataclass(slots=True)
+class _Day:
+    """A day of a backfill, and the versions it is about."""
+
+    day: date
+    run: DayRun
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        return any(told.state is State.FAILED for told in self.told(State.MADE))
+
+    def told(self, changed: State, else_: State = State.FAILED) -> list[Told]:
+        """What became of each provider, where those with a new version are in this state."""
+        found = []
+        for step in self.steps:
+            provider = step.plan.provider
+            new = self.run.changed.get(provider)
+            state = State.UNCHANGED if step.unchanged else changed if new is not None else else_
+            before = step.published.version if step.published is not None else None
+            found.append(Told(self.day, provider, state, new or step.plan.version, before, step.reasons))
+        return found

@@ -10,6 +10,10 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+# Rooms are forked from this process, in which gRPC may have threads: its handlers around a fork abort the child now and then
+# (`epoll_wait: Bad file descriptor`), which goes on to another program anyway. Read when grpc is imported.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 from tests.support.s3_server import BUCKET, RunningS3, start_s3
 
 REPOSITORY = Path(__file__).resolve().parent.parent

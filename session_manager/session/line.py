@@ -260,9 +260,9 @@ class Line:
         return min(
             self._deadline,
             self._entrance.deadline(),
-            self._next_stale,
+            _NEVER if self.paused else self._next_stale,
             age,
-            self._pulse.deadline(),
+            self._pulse.deadline(self.paused),
             self._outbox.deadline(now),
             self.subscriptions.deadline(),
         )

@@ -89,10 +89,12 @@ class Pulse:
             return "pong timeout"
         return "silent" if self._heard + self._silence <= now else ""
 
-    def deadline(self) -> float:
-        """When `due` or `dead` may change."""
-        pings = [self._when(beat) if beat.awaited == _NEVER else beat.awaited for beat in self._beats]
-        return min([*pings, self._heard + self._silence])
+    def deadline(self, paused: bool) -> float:
+        """When `due` or `dead` may change; in a pause nobody asks whether the connection is dead."""
+        pings = [self._when(beat) for beat in self._beats if beat.awaited == _NEVER]
+        if paused:
+            return min(pings, default=_NEVER)
+        return min([*pings, *(beat.awaited for beat in self._beats), self._heard + self._silence])
 
     def _when(self, beat: _Beat) -> float:
         if beat.ping.trigger is Trigger.SILENCE:

@@ -339,8 +339,6 @@ CASES: tuple[Case, ...] = (
         on="any",
         command={"seconds": 100.0},
         waits=400.0,
-        # Everything is subscribed again; after that the emulated Bitfinex may leave a channel silent, for a reason not found yet.
-        lasting=True,
     ),
     Case("ping", lambda halves: bool(halves.session.server_pings), quiet, on="any", waits=15.0),
     Case("ban", _always, reconnected, DOWN, on="any", command={"seconds": 20.0}, waits=400.0),

@@ -70,6 +70,8 @@ def test_maintenance_is_waited_out_and_everything_subscribed_anew() -> None:
     assert desk.frame('{"event":"info","code":20060,"msg":"Entering in Maintenance mode"}')
     desk.wait(600.0)
     assert not desk.reports("connection_lost")
+    # What is not asked in a pause does not wake the session over and over.
+    assert desk.session.deadline(desk.now) > desk.now
     assert desk.frame('{"event":"info","code":20061,"msg":"Maintenance ended"}')
     assert desk.texts()[-2:] == ['{"event":"unsubscribe","chanId":11}', '{"event":"unsubscribe","chanId":12}']
     desk.frame(UNSUBSCRIBED % 11)

@@ -54,6 +54,8 @@ class DayObjects:
     """By key."""
     names: dict[str, str] = field(default_factory=dict)
     """See `partitions.parse_key`."""
+    parsed: dict[str, ObjectKey] = field(default_factory=dict)
+    """What the keys say."""
     foreign: list[str] = field(default_factory=list)
     """Keys among them that are of no raw object."""
 
@@ -98,6 +100,7 @@ def of_keys(sizes: Mapping[str, int], names: Mapping[str, str]) -> DayObjects:
         if partition.instance not in INSTANCES:
             found.foreign.append(key)
             continue
+        found.parsed[key] = parsed
         channel = Channel(partition.provider, partition.channel, partition.schema)
         listed[channel, partition.instance].append(Named(parsed, key))
     for (channel, instance), objects in listed.items():
@@ -120,7 +123,7 @@ def near(store: ObjectStore, day: date, provider: str) -> dict[str, int]:
         beside = find_day(store, other, provider)
         sessions: dict[tuple[str, int], list[Named]] = defaultdict(list)
         for key in beside.sizes(provider):
-            name = parse_key(key, beside.names)
+            name = beside.parsed[key]
             sessions[name.partition.instance, name.epoch].append(Named(name, key))
         for objects in sessions.values():
             objects.sort(key=lambda item: (item.name.first, item.name.last))

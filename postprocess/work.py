@@ -26,7 +26,7 @@ from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.spec.encode import encode
 from tapeline.venues import Venue, load
 
-_HELD_BYTES = 64 << 20
+_HELD_BYTES = 32 << 20
 """Of payloads that wait for other channels' to be put beside them: what caches hold is quicker than what memory holds."""
 
 
@@ -74,6 +74,8 @@ class _Run:
         if self._instances == [REPLICA] and PRIMARY in self._found.instances(unit.provider):
             # What the primary has after midnight may be the copy that stands.
             self._instances = [PRIMARY, REPLICA]
+        if len(self._instances) == 1:
+            self._found = of_keys(plan.objects, plan.names)
         self._broken: dict[str, str] = {}
         self._objects = Objects(store, self._note_broken)
         self._counts: Counter[str] = Counter()

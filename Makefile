@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench soak proto fuzz lock clean unit kernel-test stubs
+.PHONY: help setup run test lint format bench bench-cold soak proto fuzz lock clean unit kernel-test stubs
 
 UV_VERSION := 0.13.8
 TOOLS := .venv-tools
@@ -68,6 +68,10 @@ format: $(STAMP) ## format Python, Rust and the contract
 
 bench: $(STAMP) ## measure everything; results in benchmarks/results
 	@$(BIN)/python -m benchmarks $(if $(wildcard $(RECORDINGS)),--captures $(RECORDINGS))
+
+bench-cold: $(STAMP) ## post-process at 1×, 2×, 4× of a size, and our tables against the usual alternatives (ARGS="--payloads 50000000")
+	@$(BIN)/python -m benchmarks.cold.scale $(ARGS)
+	@$(BIN)/python -m benchmarks.cold.compare
 
 soak: $(STAMP) ## twenty minutes of faults, every payload accounted for; results in benchmarks/results (ARGS="--seconds 300 --rate 20000")
 	@$(BIN)/python -m tests.soak --report benchmarks/results/soak $(ARGS)

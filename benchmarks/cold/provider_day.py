@@ -27,6 +27,7 @@ LOST_SINGLY = 2e-4
 """The part of its payloads that one instance alone does not receive."""
 
 _CYCLE = 40
+_HOLE_SECONDS = 4.0
 _OUTAGE_SECONDS = (1.5, 8.0, 0.4, 35.0)
 """One after another; the longest is more than the coalescing looks ahead."""
 
@@ -184,7 +185,7 @@ class _Day:
                 continue
             begin = self._plan.begin + minute * MINUTE + 15 * _SECOND
             received = phase < 20
-            seconds = _OUTAGE_SECONDS[turn % len(_OUTAGE_SECONDS)] if received else 0.7
+            seconds = _OUTAGE_SECONDS[turn % len(_OUTAGE_SECONDS)] if received else _HOLE_SECONDS
             found.append(Outage(begin, begin + int(seconds * _SECOND), stored=received))
         return found
 

@@ -76,6 +76,12 @@ def _spark(text: str) -> str | None:
     return text or None
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", text, re.ASCII):
+        raise ValueError
+    return text
+
+
 def _path(text: str) -> Path | None:
     return Path(text).expanduser() if text else None
 
@@ -115,6 +121,12 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
             "SPARK_MASTER", "", "local[N], local-cluster[N,CORES,MIB], spark://, k8s:// or yarn", "The Spark that post-process works on where it is asked to. Without it: what `spark-submit` or Spark's configuration say, else this machine.", _spark),
         "s3_endpoint": Option(
             "S3_ENDPOINT", "", "http:// or https:// URL", "The S3 service to talk to. Without it: AWS.", _url("http", "https")),
+        "athena_database": Option("ATHENA_DATABASE", "tapeline", "small letters, digits and _", "The database of the tables in Athena.", _name),
+        "athena_workgroup": Option("ATHENA_WORKGROUP", "primary", "text", "The Athena workgroup that queries run in.", str),
+        "athena_output": Option(
+            "ATHENA_OUTPUT", "", "s3://bucket/prefix", "Where Athena writes its answers. Without it: where the workgroup says.", _url("s3")),
+        "athena_endpoint": Option(
+            "ATHENA_ENDPOINT", "", "http:// or https:// URL", "The Athena service to talk to. Without it: AWS.", _url("http", "https")),
         "recordings": Option("RECORDINGS", "", "a path", "Captures for tests, benchmarks and `make run`.", _path),
         "instances": Option(
             "INSTANCES", "PRIMARY", "PRIMARY, REPLICA or PRIMARY,REPLICA", "The stream instances that `tapeline up` runs.", _instances),
@@ -148,6 +160,10 @@ class Settings:
     keep_work_days: int
     spark_master: str | None
     s3_endpoint: str | None
+    athena_database: str
+    athena_workgroup: str
+    athena_output: str | None
+    athena_endpoint: str | None
     recordings: Path | None
     instances: tuple[str, ...]
     ring_bytes: int

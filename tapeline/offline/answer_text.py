@@ -47,7 +47,8 @@ def as_json(answer: Answer) -> Iterator[str]:
 
 def as_csv(answer: Answer) -> Iterator[str]:
     """CSV lines with a header; NULL is empty."""
-    for row in (answer.names, *answer.rows):
+    header: list[Value] = [*answer.names]
+    for row in (header, *answer.rows):
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow([_text(value) for value in row])
         yield line.getvalue()

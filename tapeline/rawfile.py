@@ -21,6 +21,8 @@ COLUMNS = ("epoch", "sequence", "connection", "ts_recv", "encoding", "payload")
 # isal's own default, 3, gives five per cent more for four times the CPU.
 _LEVEL = 2
 
+_GZIP = b"\x1f\x8b"
+
 # What a SerDe would take for NULL.
 _NULL = rb"\N"
 
@@ -76,18 +78,30 @@ def read_rows(data: bytes, name: Path | str = "raw file") -> Iterator[RawRow]:
 
     Every whole row is given before CaptureError is raised for one that is broken, or for an object that is cut short.
     """
+    for number, line in enumerate(read_lines(data, name), 1):
+        try:
+            yield decode_row(line)
+        except ValueError as error:
+            raise CaptureError(name, number, str(error)) from None
+
+
+def read_lines(data: bytes, name: Path | str = "raw file") -> Iterator[bytes]:
+    """Rows of a gzip object as they stand there, without their line breaks; raises CaptureError as `read_rows` does."""
+    if not data:
+        raise CaptureError(name, 0, "it is empty")
+    if data[:2] != _GZIP[: len(data)]:
+        raise CaptureError(name, 0, "it is no gzip file")
     number = 0
     rest = b""
     try:
         for piece in decompressed(data):
             *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                number += 1
-                yield decode_row(line)
-    except ValueError as error:
-        raise CaptureError(name, number, str(error)) from None
-    except (EOFError, IsalError) as error:  # type: ignore[misc]  # its stub calls the class an instance
-        raise CaptureError(name, number + 1, f"gzip is cut short or broken: {error}") from None
+            number += len(lines)
+            yield from lines
+    except EOFError:
+        raise CaptureError(name, number + 1, "gzip is cut short") from None
+    except IsalError as error:  # type: ignore[misc]  # its stub calls the class an instance
+        raise CaptureError(name, number + 1, f"gzip is broken: {error}") from None
     if rest:
         raise CaptureError(name, number + 1, "row is cut short")
 
@@ -123,6 +137,8 @@ def _integer(text: bytes) -> int:
 def decompressed(data: bytes, piece: int = 1 << 20) -> Iterator[bytes]:
     """A gzip object's content, up to `piece` bytes at a time; raises EOFError or IsalError behind what is whole in it."""
     rest = data
+    if not rest:
+        raise EOFError("nothing is in it")
     while rest:
         member = isal_zlib.decompressobj(wbits=31)
         while True:

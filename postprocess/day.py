@@ -101,7 +101,7 @@ class DayRun:
         self._places = places
         self._memory = memory_bytes
         self._providers = providers
-        self._store = open_store(places.store, places.s3_endpoint)
+        self._store = open_store(places.store, places.s3_endpoint, must_exist=True)
         self.lake = Lake(open_store(places.lake, places.s3_endpoint), places.lake)
         self.result = Result(day.isoformat())
         self.waiting = 0
@@ -115,6 +115,8 @@ class DayRun:
         """The day's providers, all or those asked for; nothing is written."""
         published = self.lake.published(self._day) or {}
         objects = find_day(self._store, self._day)
+        for key in objects.foreign:
+            self.result.problems.append(Problem("object", key, "no raw object: its name is none of theirs"))
         steps = []
         for provider in objects.providers():
             if self._providers is not None and provider not in self._providers:

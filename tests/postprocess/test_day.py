@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -45,6 +43,7 @@ def kraken(recordings: Path) -> Path:
 
 def test_an_empty_day_is_published_empty(tmp_path: Path) -> None:
     """No raw payloads is a finding: every table is there and has no rows."""
+    (tmp_path / "store").mkdir()
     result = make(KRAKEN_DAY, tmp_path / "store", tmp_path / "lake")
     assert (result.payloads, result.versions) == (0, {})
     for table in (
@@ -165,19 +164,6 @@ def test_a_run_that_dies_leaves_the_day_as_it_was(
 
 def _die(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def test_the_command_says_what_it_did(tmp_path: Path, kraken: Path) -> None:
-    """`python -m postprocess` ends with one line of JSON; a day that is none is wrong usage."""
-    fill(tmp_path / "store", "kraken", kraken, limit=100)
-    run = [sys.executable, "-m", "postprocess"]
-    places = ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "lake")]
-    done = subprocess.run([*run, "2026-08-02", *places], capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert (told["event"], told["payloads"], told["rejected"]) == ("done", 100, 0)
-    wrong = subprocess.run([*run, "yesterday", *places], capture_output=True, text=True, check=False)
-    assert wrong.returncode == 2
-    assert wrong.stderr.startswith("postprocess: 'yesterday' is no day")
 
 
 def test_deltas_that_waited_for_their_book_keep_their_own_origin(tmp_path: Path, recordings: Path) -> None:

@@ -7,9 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 
 from tapeline.cli.up.children import ChildFailedError, spawn
 from tapeline.cli.up.pipeline import Pipeline
+from tapeline.objectstore import open_store
 from tapeline.offline.lake import Lake
 from tapeline.offline.tables import all_tables
 from tapeline.offline.views import connect
+from tapeline.raw_days import day_sizes
 
 
 def days_between(first_ns: int, last_ns: int) -> list[date]:
@@ -22,8 +24,10 @@ def make_tables(pipeline: Pipeline, since_ns: int) -> dict[str, int]:
     """Runs the post-process for the days since a run began; rows by table. Raises ChildFailedError."""
     plan = pipeline.plan
     for day in days_between(since_ns, time.time_ns()):
-        flags = [day.isoformat(), "--store", plan.store, "--out", str(plan.lake)]
-        child = spawn("postprocess", "postprocess", flags, plan.logs)
+        if not day_sizes(open_store(plan.store), day):
+            continue  # the day has just begun
+        words = ["postprocess", day.isoformat(), "--store", plan.store, "--lake", str(plan.lake)]
+        child = spawn("postprocess", "tapeline.cli.main", words, plan.logs)
         pipeline.children.append(child)
         child.stopping = True
         while not child.ended:

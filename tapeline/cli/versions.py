@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         if not found and not args.json:
             raise VersionError(f"no versions of {day}" + (f" and {provider}" if provider else ""))
         write = answer_text.as_json if args.json else answer_text.as_table
-        for line in write(_table(found, args.json)):
+        for line in write(answer_text.of_arrow(_table(found, args.json))):
             print(line)
     return 0
 

@@ -3,75 +3,43 @@
 https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams
 """
 
-from tapeline.schemas import Schema
-from tapeline.spec.routing import ChannelSchema, Match, Route, Routing
-from tapeline.spec.session import (
-    Ack,
-    AckBy,
-    Budget,
-    Carrier,
-    Endpoint,
-    ErrorRule,
-    Family,
-    Lifetime,
-    Pacing,
-    Poll,
-    Reconnect,
-    Request,
-    Resync,
-    Scope,
-    ServerPing,
-    Session,
-    Severity,
-    Subscription,
+from session_manager.venues._binance import (
+    RECONNECT,
+    ROUTES,
+    RULES,
+    SCHEMAS,
+    SUBSCRIPTION,
+    depth_family,
+    depth_request,
+    instruments_request,
+    open_interest_request,
 )
+from tapeline.schemas import Schema
+from tapeline.spec.routing import ChannelSchema, Routing
+from tapeline.spec.session import Budget, Carrier, Endpoint, Family, Lifetime, Pacing, Poll, ServerPing, Session
+
+API = "https://dapi.binance.com/dapi/v1"
 
 SESSION = Session(
     routing=Routing(
-        routes=(Route("{stream}", when=(Match("stream", ("!serverShutdown",), absent=True),)),),
+        routes=ROUTES,
         schemas=(
-            ChannelSchema("*@depth5*", Schema.MBP_10),
-            ChannelSchema("*@depth10*", Schema.MBP_10),
-            ChannelSchema("*@depth20*", Schema.MBP_10),
-            ChannelSchema("*@depth*", Schema.MBO),
-            ChannelSchema("*bookTicker", Schema.MBP_1),
-            ChannelSchema("*@trade", Schema.TRADES),
-            ChannelSchema("*@aggTrade", Schema.TRADES),
-            ChannelSchema("*@kline_*", Schema.OHLCV_1M),
+            *SCHEMAS,
             ChannelSchema("*markPrice*", Schema.STATISTICS),
             ChannelSchema("*@indexPrice*", Schema.STATISTICS),
             ChannelSchema("*@openInterest", Schema.STATISTICS),
-            ChannelSchema("exchangeInfo", Schema.DEFINITION),
         ),
     ),
     endpoints=(Endpoint("stream", "wss://dstream.binance.com/stream", max_channels=200), Endpoint("rest", "")),
     families=(
-        Family(
-            "depth",
-            (
-                "${symbol}@depth",
-                "${symbol}@depth@100ms",
-                "${symbol}@depth@250ms",
-                "${symbol}@depth@500ms",
-                "${symbol}@depth@0ms",
-            ),
-            "stream",
-            cadence=60.0,
-            resync=Resync.REQUEST,
-            snapshot="depth",
-        ),
+        depth_family("stream", "100ms", "250ms", "500ms", "0ms"),
         Family("bookTicker", ("${symbol}@bookTicker",), "stream", cadence=600.0),
         Family("markPrice", ("${symbol}@markPrice", "${symbol}@markPrice@1s"), "stream", cadence=60.0),
         # Not pushed.
         Family("openInterest", ("${symbol}@openInterest",), "rest", poll=Poll("openInterest", every=60.0)),
         Family("other", ("${symbol}@${stream}", "!${stream}"), "stream"),
     ),
-    subscription=Subscription(
-        subscribe='{"method":"SUBSCRIBE","params":[${args}],"id":${id}}',
-        unsubscribe='{"method":"UNSUBSCRIBE","params":[${args}],"id":${id}}',
-        ack=Ack(AckBy.ID, when=(Match("result", ("null",)), Match("id")), id="id"),
-        max_args=200,
-    ),
+    subscription=SUBSCRIPTION,
     # The index stands in a stream of the pair's, `btcusd@indexPrice`, not of the contract's.
     channels=(
         "${symbol:lower}@depth@100ms",
@@ -81,47 +49,13 @@ SESSION = Session(
         "${symbol:lower}@openInterest",
     ),
     symbols=("btcusd_perp", "ethusd_perp"),
-    requests=(
-        Request(
-            "depth",
-            "https://dapi.binance.com/dapi/v1/depth?symbol=${symbol:upper}&limit=1000",
-            Schema.MBO,
-            cost=20,
-            failed=(Match("code"),),
-        ),
-        Request(
-            "openInterest",
-            "https://dapi.binance.com/dapi/v1/openInterest?symbol=${symbol:upper}",
-            Schema.STATISTICS,
-            failed=(Match("code"),),
-        ),
-        Request(
-            "exchangeInfo",
-            "https://dapi.binance.com/dapi/v1/exchangeInfo",
-            Schema.DEFINITION,
-            channel="exchangeInfo",
-            failed=(Match("code"),),
-            every=3600.0,
-        ),
-    ),
+    requests=(depth_request(API, limit=1000, cost=20), open_interest_request(API), instruments_request(API)),
     instruments=("exchangeInfo",),
     rest=Budget(2000, 60.0),
-    rules=(
-        ErrorRule(
-            "error",
-            (Match("error.code"),),
-            Severity.REFUSE,
-            Scope.REQUEST,
-            id="id",
-            reason="error.msg",
-        ),
-        ErrorRule("error", (Match("code"), Match("msg")), Severity.REFUSE, Scope.REQUEST, id="id", reason="msg"),
-        ErrorRule("shutdown", (Match("stream", ("!serverShutdown",)),), Severity.ROTATE),
-        ErrorRule("shutdown", (Match("e", ("serverShutdown",)),), Severity.ROTATE),
-    ),
+    rules=RULES,
     server_pings=(ServerPing(Carrier.PROTOCOL, every=180.0),),
     lifetime=Lifetime(max_age=86_400.0, overlap=600.0, silence=420.0),
-    reconnect=Reconnect(budget=Budget(250, 300.0)),
+    reconnect=RECONNECT,
     # Ten a second, of which pongs take their share.
     pacing=Pacing((Budget(8, 1.0),)),
 )

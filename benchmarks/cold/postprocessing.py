@@ -1,4 +1,4 @@
-"""Post-process of a day as a user runs it, watched from outside."""
+"""`tapeline postprocess` as a user runs it, watched from outside."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ class FailedError(TapelineError):
 
 def process(day: date, store: Path, data: Path, workers: int, task_memory: int | None = None) -> Run:
     """Makes the tables of a day of the store in `data`/lake; raises FailedError with the last it said."""
-    environment = {**os.environ, "TAPELINE_STORE": str(store), "TAPELINE_DATA_DIR": str(data)}
-    environment |= {"TAPELINE_LAKE": str(data / "lake"), "TAPELINE_WORKERS": str(workers)}
+    environment = dict(os.environ)
     if task_memory is not None:
         environment["TAPELINE_TASK_MEMORY_BYTES"] = str(task_memory)
+    command = [sys.executable, "-m", "tapeline.cli.main", "postprocess", day.isoformat(), "--json"]
+    command += ["--data-dir", str(data), "--store", str(store), "--workers", str(workers)]
     log = data / "postprocess.log"
-    spent = run([sys.executable, "-m", "postprocess", day.isoformat()], environment, log)
+    spent = run(command, environment, log)
     if spent.code:
         raise FailedError(f"post-process ended with {spent.code}: {log.read_text()[-2000:]}{spent.output[-2000:]}")
     return spent

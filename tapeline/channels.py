@@ -11,6 +11,10 @@ from tapeline.schemas import Schema
 
 MARKET_DATA = "MARKET_DATA"
 INSTANCES = ("PRIMARY", "REPLICA", "MERGED")
+"""The live ones."""
+REPLAY = "REPLAY"
+"""The instance that history is published as."""
+ALL_INSTANCES = (*INSTANCES, REPLAY)
 
 _PART = re.compile(r"[A-Z0-9][A-Z0-9_]*\Z")
 _GLOB = re.compile(r"([\\*?\[\]])")

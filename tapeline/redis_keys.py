@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapeline.channels import ChannelName
+from tapeline.channels import REPLAY, ChannelName
 
 
 def feed(provider: str, instance: str) -> str:
@@ -23,6 +23,11 @@ def checkpoint(provider: str, instance: str) -> str:
 def channels(provider: str, instance: str) -> str:
     """Set of the names of the channels that have been published."""
     return f"{feed(provider, instance)}:channels"
+
+
+def replay(provider: str) -> str:
+    """Held, with a token, by whoever replays history of a provider."""
+    return f"{feed(provider, REPLAY)}:lease"
 
 
 def snapshot(channel: ChannelName) -> str:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from tapeline.channels import ChannelName, is_pattern, matches
+from tapeline.channels import REPLAY, ChannelName, is_pattern, matches
 from tapeline.consumer.items import Counts, Hole, Message, Reason
-from tapeline.consumer.join import Channel, Items, add
+from tapeline.consumer.join import Channel, Items, add, begin_anew
 from tapeline.consumer.joiner import Joiner
 from tapeline.consumer.layout import LAYOUTS
 from tapeline.consumer.merging import MergeOptions, Merging, Mode, both, now_ns, watched
@@ -328,7 +328,11 @@ class Consumer:
                 counts.overlapping += 1
                 continue
             message = Message(channel.name, data, now)
-            if channel.waiting is None:
+            if not data and channel.name.instance == REPLAY:
+                items += begin_anew(channel, now)
+                if self._joiner is not None:
+                    self._joiner.hold(channel)
+            elif channel.waiting is None:
                 seen = channel.seen
                 was_doubtful = seen.doubtful
                 fresh = seen.take(data)

@@ -34,6 +34,8 @@ class Reason(Enum):
     """Where two instances are merged: neither brought in time what a book's ids show to be missing."""
     MALFORMED = "malformed"
     """What came on a channel was no whole DBN records of its schema."""
+    RESTARTED = "restarted"
+    """The channel begins anew (a replay, at whatever time): what comes does not go on from what was had."""
 
 
 @dataclass(frozen=True, slots=True)

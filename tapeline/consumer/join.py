@@ -69,6 +69,12 @@ def join(channel: Channel, snapshot: bytes, received_ns: int, proven: bool, coun
     return items
 
 
+def begin_anew(channel: Channel, received_ns: int) -> Items:
+    """Forgets what was had of a channel whose publisher says, by an empty message, that it begins anew."""
+    newest, channel.seen = channel.seen.newest, Seen(LAYOUTS[channel.name.schema])
+    return [Hole(channel.text, newest, received_ns, Reason.RESTARTED)] if newest else []
+
+
 def add(
     channel: Channel, message: Message, fresh: bytes | None, was_doubtful: bool, counts: Counts, items: Items
 ) -> None:

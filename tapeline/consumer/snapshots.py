@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tapeline import redis_keys
-from tapeline.channels import INSTANCES, ChannelName, is_pattern, market_data, matches
+from tapeline.channels import ALL_INSTANCES, ChannelName, is_pattern, market_data, matches
 from tapeline.consumer.wire import Address
 from tapeline.errors import ChannelNameError, RedisUnavailableError
 from tapeline.redis_place import RedisPlace
@@ -126,7 +126,7 @@ class Snapshots:
         """The feeds that patterns may reach: those they name, else all that have channels."""
         providers = [_provider(pattern) for pattern in patterns]
         if all(providers):
-            return [(one, instance) for one in sorted({one for one in providers if one}) for instance in INSTANCES]
+            return [(one, instance) for one in sorted({one for one in providers if one}) for instance in ALL_INSTANCES]
         found: set[Feed] = set()
         for url in await self._place.all():
             async for key in self._server(url).scan_iter(redis_keys.channels("*", "*"), count=1000):

@@ -10,9 +10,13 @@ from datetime import date
 import msgspec
 
 from postprocess.backfill import Backfill, Range, State, Told
+from postprocess.command import progress_line
 from postprocess.day import Places
 from postprocess.executor import open_executor
 from postprocess.units import Report
+from postprocess.working import tidy
+from tapeline.objectstore import open_store
+from tapeline.offline.lake import Lake
 from tapeline.settings import Settings
 
 _WORDS = {
@@ -31,6 +35,8 @@ def backfill(days: Range, settings: Settings, executor: str, together: bool, dry
     events = work.dry_run() if dry_run else work.run(open_executor(executor, settings))
     say = _json if as_json else _line
     states = _tell(events, say)
+    if not dry_run:
+        tidy(Lake(open_store(places.lake, places.s3_endpoint), places.lake), settings.keep_work_days)
     if as_json:
         for problem in work.problems:
             _write({"problem": problem.kind, "about": problem.key, "reason": problem.reason})
@@ -49,18 +55,11 @@ def _tell(events: Iterable[Told | Report], say: Callable[[Told], None]) -> Count
     last: dict[tuple[date, str], State] = {}
     for event in events:
         if isinstance(event, Report):
-            print(_progress(event), file=sys.stderr, flush=True)
+            print(progress_line(event), file=sys.stderr, flush=True)
         else:
             last[event.day, event.provider] = event.state
             say(event)
     return Counter(last.values())
-
-
-def _progress(report: Report) -> str:
-    if report.failed:
-        return f"  {report.unit.name}: failed"
-    payloads, peak = report.counts.get("payloads", 0), report.peak_rss_bytes >> 20
-    return f"  {report.unit.name}: {payloads:,} payloads in {report.seconds:.1f} s, {peak:,} MiB at most"
 
 
 def _line(told: Told) -> None:

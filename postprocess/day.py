@@ -192,10 +192,13 @@ class DayRun:
     def _whole(self, plan: Plan, reports: list[Report]) -> bool:
         """Describes a version whose units are all done; else nothing of it will count."""
         result = self.result
+        failed = any(report.failed for report in reports)
+        if failed and self._made_by_another(plan):
+            return True
         for report in reports:
             result.problems += report.problems
-        if any(report.failed for report in reports):
-            return self._made_by_another(plan)
+        if failed:
+            return False
         tables: dict[str, list[File]] = defaultdict(list)
         dbn: dict[str, list[File]] = defaultdict(list)
         counts: dict[str, int] = defaultdict(int)
@@ -208,7 +211,10 @@ class DayRun:
             index += report.index
             for name, count in report.counts.items():
                 counts[name] += count
-        files_of_ledger, totals = close_version(self.lake, plan, self._units(plan))
+        closed = close_version(self.lake, plan, self._units(plan))
+        if closed is None:
+            return self._made_by_another(plan)
+        files_of_ledger, totals = closed
         tables |= files_of_ledger
         counts |= totals
         counts[RAW_OBJECTS] = len(plan.objects)

@@ -19,7 +19,8 @@ def tidy(lake: Lake, keep_days: int) -> int:
     """
     removed = 0
     kept: dict[tuple[date, str, int], bool] = {}
-    for key in lake.store.list(WORK + "/"):
+    # A run beside this one that closes the same version knows by the plan whether what it has read was all.
+    for key in sorted(lake.store.list(WORK + "/"), key=lambda key: not key.endswith("/plan.json")):
         found = _VERSION.match(key)
         if found is None:
             continue

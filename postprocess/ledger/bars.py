@@ -52,9 +52,9 @@ WITH candle AS (
         )) AS found
     FROM asked LEFT JOIN bars AS bar USING (channel, raw_symbol, minute) LEFT JOIN candle USING (raw_symbol, minute)
     WHERE minute >= greatest($first, (SELECT min(first_ts) FROM bars))
-        AND minute + {MINUTE_NS} <= least($last, greatest(
+        AND minute + {MINUTE_NS} <= greatest(
             (SELECT max(last_ts) FROM bars) + 1, (SELECT max(minute) + {MINUTE_NS} FROM candle)
-        ))
+        )
 )
 SELECT channel, (minute // 3600000000000 % 24)::INTEGER AS hour, count(*) FILTER (expected), count(*) FILTER (expected AND found)
 FROM compared GROUP BY ALL ORDER BY ALL
@@ -83,10 +83,11 @@ def build_bars(
                 connection.execute(statement, {"rows": [str(path) for path in rows], "target": str(target)})
 
 
-def compare_bars(bars: Sequence[Path], candles: Sequence[Path], first_ts: int, last_ts: int) -> list[Bars]:
-    """Each channel's hours; minutes count that lie wholly between two times (ns).
+def compare_bars(bars: Sequence[Path], candles: Sequence[Path], first_ts: int) -> list[Bars]:
+    """Each channel's hours, of the minutes that lie wholly in what was heard.
 
-    They also lie behind the first trade and before the last or the last candle, by the venue's clock: ours may be another.
+    That begins with the first payload (`first_ts`, ns, by our clock) and the first trade (by the venue's), and ends with the last
+    trade or the end of the last candle, whichever is later: by the venue's clock, for ours may be another.
     """
     if not bars:
         return []
@@ -98,7 +99,7 @@ def compare_bars(bars: Sequence[Path], candles: Sequence[Path], first_ts: int, l
             connection.execute("CREATE VIEW candles AS SELECT NULL::VARCHAR AS raw_symbol, NULL::BIGINT AS minute, "
                                "NULL::STRUCT(open DECIMAL(38, 18), high DECIMAL(38, 18), low DECIMAL(38, 18), "
                                "close DECIMAL(38, 18), volume DECIMAL(38, 18), ts_recv BIGINT) AS said WHERE false")  # fmt: skip
-        found = connection.execute(_COMPARED, {"first": first_ts, "last": last_ts}).fetchall()
+        found = connection.execute(_COMPARED, {"first": first_ts}).fetchall()
     return [Bars(*row) for row in found]
 
 

@@ -153,9 +153,9 @@ class _Joined:
         spans = [session.span for session in sessions if session.span is not None]
         if not spans:
             return
-        first, last = min(span.first_ts for span in spans), max(span.last_ts for span in spans)
+        first = min(span.first_ts for span in spans)
         schemas = self._trades_schemas()
-        for bars in compare_bars(self._files(BARS), self._files(CANDLES), first, last):
+        for bars in compare_bars(self._files(BARS), self._files(CANDLES), first):
             cell = self._cells[bars.channel, schemas.get(bars.channel, ""), bars.hour]
             cell["bars_expected"] += bars.expected
             cell["bars_found"] += bars.found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
@@ -11,6 +12,7 @@ from tapeline.objectstore.base import ObjectStore
 from tapeline.partitions import NAMES, folder
 
 _ASKED_AT_ONCE = 16
+_DAY = re.compile(r"/year=(\d{4})/month=(\d{2})/day=(\d{2})/\Z", re.ASCII)
 
 
 def day_sizes(store: ObjectStore, day: date, instance: str = "", provider: str = "") -> dict[str, int]:
@@ -25,14 +27,21 @@ def day_sizes(store: ObjectStore, day: date, instance: str = "", provider: str =
     return dict(sorted(sizes.items()))
 
 
+def last_day(store: ObjectStore) -> date | None:
+    """The latest day that has raw objects; None where none has."""
+    days = [_DAY.search(folder) for folder in days_of(store, "", "", date.min)]
+    return max((date(*map(int, found.groups())) for found in days if found), default=None)
+
+
 def days_of(store: ObjectStore, instance: str, provider: str, since: date) -> list[str]:
-    """The folders of an instance's and provider's channels and days (a slash at the end) from a day on, sorted."""
+    """The folders of channels and days (a slash at the end) from a day on, sorted; of one instance or provider where it is given."""
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         places = _channels(store, pool, instance, provider)
-        for wanted in (f"{since:year=%Y/}", f"{since:year=%Y/month=%m/}", f"{since:year=%Y/month=%m/day=%d/}"):
-            depth = wanted.count("/") + 1
+        parts = (f"year={since.year:04d}/", f"month={since.month:02d}/", f"day={since.day:02d}/")
+        for depth in (1, 2, 3):
+            wanted = "".join(parts[:depth])
             below = [found for answer in pool.map(store.folders, places) for found in answer]
-            places = [place for place in below if "/".join(place.split("/")[-depth:]) >= wanted]
+            places = [place for place in below if "/".join(place.split("/")[-depth - 1 :]) >= wanted]
     return sorted(places)
 
 

@@ -110,6 +110,11 @@ class _Lane:
         self._waiting: deque[Batch] = deque()
         self.last = -1
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._waiting
+
     def pull(self, limit_bytes: int) -> int:
         """Takes more; how many bytes, 0 at the end."""
         batch = self._stream.take(limit_bytes)
@@ -143,7 +148,8 @@ def side_by_side(streams: Sequence[Stream], held_bytes: int) -> Iterator[Batch]:
     heap = [(-1, number) for number in range(len(lanes))]
     held = 0
     while heap:
-        while heap and held < held_bytes:
+        # What the front stream has next decides what may go out, so that is always known.
+        while heap and (held < held_bytes or lanes[heap[0][1]].empty):
             _, number = heap[0]
             taken = lanes[number].pull(limit)
             held += taken

@@ -48,6 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replays to the end, or until interrupted; the exit code."""
+    import uvloop
+
     from tapeline.cli._redis import redis_url
     from tapeline.history.choice import choose
     from tapeline.history.lake_files import LakeFiles
@@ -59,13 +61,10 @@ def run(args: argparse.Namespace) -> int:
     speed = speed_of(args.speed)
     lake = lake_of(args.lake, args.data_dir)
     url = redis_url(args.redis)
-    with LakeFiles(lake) as files:
-        choice = choose(lake, files, span, args.patterns)
-        streams = _streams(args.raw, choice, files)
-        import uvloop
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            played = runner.run(_play(url, choice, streams, span, speed))
+    files = LakeFiles(lake)
+    choice = choose(lake, files, span, args.patterns)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        played = runner.run(_play(url, choice, _streams(args.raw, choice, files), span, speed))
     if args.json:
         print(json.dumps(dataclasses.asdict(played)))
     else:

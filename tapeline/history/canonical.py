@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import zstandard
 
 from tapeline.history.blocks import OPAQUE, PLACES, SCHEMAS, Block, Records, joined, timed
@@ -57,11 +57,8 @@ def _shard(key: str) -> str:
 
 def listed(files: LakeFiles, part: Part) -> list[IndexedChannel]:
     """The channels of a unit."""
-    index = ChannelIndex(files.path(part.index), part.index)
-    try:
-        return index.channels
-    finally:
-        index.close()
+    with files.open(part.index) as file:
+        return ChannelIndex(file, part.index).channels
 
 
 def stream(files: LakeFiles, part: Part, numbers: npt.NDArray[np.int32]) -> Generator[Block]:
@@ -70,9 +67,7 @@ def stream(files: LakeFiles, part: Part, numbers: npt.NDArray[np.int32]) -> Gene
     Raises LakeError where its files do not belong together.
     """
     with ExitStack() as stack:
-        index = ChannelIndex(files.path(part.index), part.index)
-        stack.callback(files.drop, part.index)
-        stack.callback(index.close)
+        index = ChannelIndex(stack.enter_context(files.open(part.index)), part.index)
         schemas = np.array([PLACES[schema] for schema in index.schemas()], dtype=np.uint8)
         wanted = {int(place) for place in np.unique(schemas[numbers >= 0])}
         sources = {}
@@ -124,7 +119,7 @@ class _Source:
         self._keys = list(keys)
         self._dtype = dtype
         self._key = ""
-        self._file: BinaryIO | None = None
+        self._file: pa.NativeFile | None = None
         self._plain: zstandard.ZstdDecompressionReader | None = None
 
     def take(self, count: int) -> Records:
@@ -147,7 +142,6 @@ class _Source:
         """Lets go of the file at work."""
         if self._file is not None:
             self._file.close()
-            self._files.drop(self._key)
         self._file = self._plain = None
 
     def _read(self, size: int) -> bytes:
@@ -163,7 +157,7 @@ class _Source:
         if not self._keys:
             return False
         self._key = self._keys.pop(0)
-        self._file = self._files.path(self._key).open("rb")
+        self._file = self._files.open(self._key)
         self._plain = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True)
         head = self._read(_HEAD)
         length = int.from_bytes(head[4:], "little")

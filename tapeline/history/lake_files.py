@@ -1,54 +1,42 @@
-"""The lake's files as files of this machine: where they are there already, as they are; else fetched one by one."""
+"""The lake's files, wherever it is, read as they are needed: a part of one costs no more than that part."""
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import unquote, urlsplit
 
-from tapeline.objectstore import ObjectMissingError
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow.fs import FileSystem, LocalFileSystem
+
+from tapeline.errors import StoreUnavailableError
 from tapeline.offline.lake import Lake, LakeError
+from tapeline.offline.views import s3_files
 
 
 class LakeFiles:
-    """Gives paths; those that it fetched are gone at its end, or when they are let go."""
+    """Opens files by key; raises LakeError where one is not there, StoreUnavailableError where it cannot be read."""
 
     def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        parts = urlsplit(lake.place)
-        self._root = None if parts.scheme == "s3" else Path(unquote(parts.path) if parts.scheme else lake.place)
-        self._hidden: tempfile.TemporaryDirectory[str] | None = None
+        self._place = lake.place
+        self._files: FileSystem
+        if lake.place.startswith("s3://"):
+            self._files, self._root = s3_files(lake.place)
+        else:
+            path = unquote(urlsplit(lake.place).path) if "://" in lake.place else lake.place
+            self._files, self._root = LocalFileSystem(), str(Path(path).absolute())
 
-    def __enter__(self) -> Self:
-        if self._root is None:
-            self._hidden = tempfile.TemporaryDirectory(prefix="tapeline-")
-        return self
+    def open(self, key: str) -> pa.NativeFile:
+        """A file that is read at any place in it."""
+        try:
+            return self._files.open_input_file(f"{self._root}/{key}")
+        except FileNotFoundError:
+            raise LakeError(f"{key} is not in {self._place}, though a manifest names it") from None
+        except OSError as error:
+            raise StoreUnavailableError(f"{key} in {self._place}: {error}") from None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._hidden is not None:
-            self._hidden.cleanup()
-
-    def path(self, key: str) -> Path:
-        """A file of the lake; raises LakeError where there is none, and what the store raises."""
-        if self._root is not None:
-            path = self._root / key
-            if not path.is_file():
-                raise LakeError(f"{key} is not in {self._lake.place}, though a manifest names it")
-            return path
-        assert self._hidden is not None  # only inside `with`
-        path = Path(self._hidden.name) / key.replace("/", "~")
-        if not path.exists():
-            try:
-                path.write_bytes(self._lake.store.get(key))
-            except ObjectMissingError:
-                raise LakeError(f"{key} is not in {self._lake.place}, though a manifest names it") from None
-        return path
-
-    def drop(self, key: str) -> None:
-        """Lets go of a file that is not needed any more."""
-        if self._hidden is not None:
-            (Path(self._hidden.name) / key.replace("/", "~")).unlink(missing_ok=True)
+    def rows(self, keys: Sequence[str], columns: pa.Schema) -> ds.Dataset:
+        """Parquet files as one, for SQL."""
+        paths = [f"{self._root}/{key}" for key in keys]
+        return ds.dataset(paths, schema=columns, format="parquet", filesystem=self._files)

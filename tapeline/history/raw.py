@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -45,7 +44,8 @@ def _stream(files: LakeFiles, manifest: Manifest, channels: Channels, memory_byt
         keys = [file.key for file in manifest.tables.get(RAW_PAYLOADS.name, [])]
         if not keys:
             return
-        source = _Payloads(connection, [files.path(key) for key in keys])
+        connection.register("payloads", files.rows(keys, RAW_PAYLOADS.columns))
+        source = _Payloads(connection)
         again = _Again(manifest.provider, source, channels)
         held: list[Block] = []
         for block in again.blocks():
@@ -56,20 +56,16 @@ def _stream(files: LakeFiles, manifest: Manifest, channels: Channels, memory_byt
             held.append(rest)
         if held:
             yield joined(held)
-        for key in keys:
-            files.drop(key)
 
 
 class _Payloads:
     """A version's raw payloads in the order in which they were normalized; DuckDB sorts, on disk where it must."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, paths: list[Path]) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
-        self._from = f"read_parquet([{listed}])"
-        rows = connection.execute(f"SELECT DISTINCT channel, schema FROM {self._from} ORDER BY ALL").fetchall()
+        rows = connection.execute("SELECT DISTINCT channel, schema FROM payloads ORDER BY ALL").fetchall()
         self.channels: list[tuple[str, str]] = [(str(channel), str(schema)) for channel, schema in rows]
-        counted = f"SELECT count(*) FILTER (seen_by = 'both'), list(DISTINCT instance) FROM {self._from}"
+        counted = "SELECT count(*) FILTER (seen_by = 'both'), list(DISTINCT instance) FROM payloads"
         ((both, instances),) = connection.execute(counted).fetchall()
         self.instance = _MERGED if both or len(instances) > 1 else str(instances[0])
         """Whose records they became."""
@@ -83,8 +79,7 @@ class _Payloads:
         }))  # fmt: skip
         kept = f"WHERE channel <> '{_SESSION}'" if self.instance == _MERGED else ""
         reader = self._connection.sql(
-            f"SELECT number, raw_epoch, ts_recv, connection, payload FROM {self._from} JOIN numbered USING (channel, schema)"
-            f" {kept} ORDER BY ordinal"
+            f"SELECT number, raw_epoch, ts_recv, connection, payload FROM payloads JOIN numbered USING (channel, schema) {kept} ORDER BY ordinal"
         ).to_arrow_reader(ROWS)
         yield from reader
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -127,7 +126,7 @@ class IndexWriter:
 class ChannelIndex:
     """An index that is read; raises ChannelIndexError where it is none."""
 
-    def __init__(self, file: BinaryIO | Path | pa.NativeFile, name: str) -> None:
+    def __init__(self, file: Path | pa.NativeFile, name: str) -> None:
         self._name = name
         try:
             self._file = pq.ParquetFile(file)

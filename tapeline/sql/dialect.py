@@ -17,9 +17,7 @@ from tapeline.errors import RefusedError
 # It says on stderr what we say ourselves, by an error.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-MACROS = (
-    "CREATE MACRO to_iso8601(moment) AS strftime(CAST(moment AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%gZ')",
-)
+MACROS = ("CREATE MACRO to_iso8601(moment) AS strftime(CAST(moment AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%gZ')",)
 """Functions of Athena that DuckDB has not, by their Athena names, besides those of `tapeline.offline.views`."""
 
 _SHOWN = re.compile(r"show\s+(tables|columns\s+(?:from|in)\s+(?P<table>\"?\w+\"?))\s*\Z", re.IGNORECASE | re.ASCII)
@@ -99,9 +97,18 @@ def _explained(sql: str) -> str:
 
 def _translated(sql: str) -> str:
     try:
-        return parsed(sql).sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
+        tree = parsed(sql).transform(_as_athena_means_it)
+        return tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
     except SqlglotError as error:
         raise QueryRefusedError(f"DuckDB has no words for this: {_first_line(error)}") from None
+
+
+def _as_athena_means_it(node: exp.Expr) -> exp.Expr:
+    """DuckDB's max_by passes over rows without a value; Athena's says NULL where the row it finds has none."""
+    for kind, name in ((exp.ArgMax, "ARG_MAX_NULL"), (exp.ArgMin, "ARG_MIN_NULL")):
+        if isinstance(node, kind) and not node.args.get("count"):
+            return exp.Anonymous(this=name, expressions=[node.this, node.expression])
+    return node
 
 
 def _first_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ COMMANDS = [
     "query",
     "subscribe",
     "subscriptions",
+    "tables",
     "tail",
     "unsubscribe",
     "up",

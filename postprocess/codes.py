@@ -21,6 +21,7 @@ class Texts:
     def __init__(self) -> None:
         self._codes: dict[str, int] = {}
         self._texts: list[str] = []
+        self._ranks: Codes = np.zeros(1, np.int32)
 
     def code(self, text: str | None) -> int:
         """The number of a text."""
@@ -38,19 +39,21 @@ class Texts:
 
     def ranks(self) -> Codes:
         """By code: where its text stands among all in the order of their bytes; that of NULL, before all, is the last item."""
-        order = sorted(range(len(self._texts)), key=lambda code: self._texts[code].encode())
-        ranks = np.empty(len(self._texts) + 1, np.int32)
-        ranks[order] = np.arange(1, len(order) + 1)
-        ranks[NONE] = 0
-        return ranks
+        if len(self._ranks) != len(self._texts) + 1:
+            order = sorted(range(len(self._texts)), key=lambda code: self._texts[code].encode())
+            self._ranks = np.zeros(len(self._texts) + 1, np.int32)
+            self._ranks[order] = np.arange(1, len(order) + 1)
+        return self._ranks
 
     def column(self, codes: Codes) -> pa.DictionaryArray:
-        """Codes as text, with a dictionary of just those that are there."""
+        """Codes as text, with a dictionary of just those that are there, in the order of their bytes."""
         used, inverse = np.unique(codes, return_inverse=True)
-        missing = int(used.size and used[0] == NONE)
-        words = pa.array([self._texts[code] for code in used[missing:].tolist()], pa.string())
-        places = inverse.reshape(-1).astype(np.int32) - missing
-        # A NULL's code is the least of all, so its place is -1.
+        ranks = self.ranks()[used]
+        order = np.argsort(ranks)
+        missing = int(bool(used.size) and used[0] == NONE)
+        words = pa.array([self._texts[code] for code in used[order][missing:].tolist()], pa.string())
+        # Where there is a NULL it is the least of all, so its place is -1.
+        places = np.argsort(order).astype(np.int32)[inverse.reshape(-1)] - missing
         return pa.DictionaryArray.from_arrays(pa.array(places, mask=places < 0 if missing else None), words)
 
 

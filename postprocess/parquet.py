@@ -92,7 +92,8 @@ class Parts:
         path, rows = Path(), 0
         try:
             for group in row_groups:
-                ready = written(group, self._table.columns, self._texts)
+                # Pages end where chunks end, so there is one.
+                ready = written(group.combine_chunks(), self._table.columns, self._texts)
                 if writer is None:
                     path, rows = next(self._places), 0
                     file = path.open("wb")

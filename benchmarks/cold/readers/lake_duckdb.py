@@ -34,7 +34,7 @@ def vwap(place: str) -> dict[str, list[str]]:
 def hour(place: str, provider: str, symbol: str, begin: int, end: int) -> list[str]:
     """The same of one symbol in an hour."""
     where = f"provider = '{provider}' AND raw_symbol = '{symbol}' AND ts_recv >= {begin} AND ts_recv < {end}"
-    return _sums(*_rows(place, f"SELECT {_SUMS} FROM (SELECT {_BY_PRICE} FROM trades WHERE {where} GROUP BY price)")[0])
+    return _sums(*_rows(place, f"SELECT {_SUMS} FROM trades WHERE {where}")[0])
 
 
 def bars(place: str, provider: str, symbol: str) -> list[list[str]]:

@@ -1,10 +1,12 @@
 //! What a payload is run through: a path tree, conditions and slots, compiled from a venue's meaning.
 
 mod compile;
+mod symbol;
 
 use std::fmt;
 
 pub use compile::programs;
+pub use symbol::Symbol;
 
 use crate::glob;
 use crate::json::{Found, Kind, Tree, Value};
@@ -332,6 +334,8 @@ pub struct Program {
     pub until: u64,
     /// Which of the spec's mappings.
     pub mapping: usize,
+    /// Whether the channel alone tells which instrument its messages are about.
+    pub by_channel: bool,
 }
 
 impl Condition {

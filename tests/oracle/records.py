@@ -96,8 +96,8 @@ class Published:
         self.ts_recv = ts_recv
 
     def end_message(self) -> None:
-        """A venue's message is done: the last record of each of its channels is marked."""
-        last: dict[str, dict[str, object]] = {channel: fields for channel, _, fields in self._open if "flags" in fields}
+        """A venue's message is done: the last record of each instrument on each of its channels is marked."""
+        last = {(channel, fields["instrument_id"]): fields for channel, _, fields in self._open if "flags" in fields}
         for fields in last.values():
             fields["flags"] = int(str(fields["flags"])) | F_LAST
 

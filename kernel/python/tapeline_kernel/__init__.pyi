@@ -132,10 +132,23 @@ flags u1 (1: price given, 2: size given), channel u4 (index in Normalizer.channe
 class Normalizer:
     """Turns raw batches of one provider and instance into DBN.
 
-    `meaning` is `tapeline.spec.encode` of a `Meaning`.
+    `meaning` is `tapeline.spec.encode` of a `Meaning`. With `shard` (k, n), n at most 64, it does only the instruments that a hash of
+    provider and raw symbol gives to k; of all else (the session, a channel's own status, payloads of which no instrument is known on a
+    channel whose id carries no symbol) shard 0. The records of all n are those of one that does all, each instrument's in their order, if each
+    is given every payload of the channels that `touched` names for it, in the same order, and is told of every epoch. A shard's figures
+    count what it was given; each shard with quotes of a channel that is to be resynced says so.
+    SpecError where it cannot be: sink `resp` (late-join keys and checkpoint are one), or a meaning with counters over a connection's messages, which
+    are whole only together (a stream of one instance; MERGED counts none).
     """
 
-    def __new__(cls, meaning: bytes, provider: str, instance: str, sink: Literal["resp", "dbn"] = "resp") -> Self: ...
+    def __new__(
+        cls,
+        meaning: bytes,
+        provider: str,
+        instance: str,
+        sink: Literal["resp", "dbn"] = "resp",
+        shard: tuple[int, int] = (0, 1),
+    ) -> Self: ...
     def normalize(self, response: bytes) -> Output:
         """One encoded SubscribeResponse (batch or gap) in, what is to be published out. Raises BatchError."""
     def normalize_rows(
@@ -154,6 +167,21 @@ class Normalizer:
         `channels` are (id, schema); columns are little endian: `channel` u4 (index in `channels`), `ts_recv` and `connection` i8, and
         `offsets` i8, one more than there are payloads, of which each lies from its offset to the next in `data`. Bytes are
         taken as they are, other buffers copied. No payloads are a batch too: an epoch can begin so. Raises BatchError.
+        """
+    def touched(
+        self,
+        channels: Sequence[tuple[str, str]],
+        channel: Buffer,
+        ts_recv: Buffer,
+        connection: Buffer,
+        offsets: Buffer,
+        data: Buffer,
+        n: int,
+    ) -> dict[int, int]:
+        """By index in `channels`, which of `n` shards payloads in columns (as in `normalize_rows`) concern: bit k for shard k.
+
+        Never misses a shard; channels without payloads have no entry. Looks at payloads one by one, without books, and not at those of
+        channels whose id tells the instrument. Changes nothing that is published. Raises BatchError, and SpecError for a bad n.
         """
     def flush(self, all: bool = False) -> tuple[bytes, int]:
         """RESP commands, and their number, that bring late-join keys and checkpoint up to date with what has changed since the last flush (or all of it)."""

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use super::books::{Change, Delta, Head, OrderChange};
+use super::events::EventKind;
 use super::sampled::{mixed, SEED};
-use super::state::{EventKind, State};
+use super::state::State;
 use super::values::Reject;
 use super::Job;
 use crate::book::{ASK, BID};

@@ -111,7 +111,7 @@ impl State {
         for channel in 0..self.channels.len() {
             taken += self.take_back(channel, job.ts_recv, |_, _, trade| gone(&trade.place));
         }
-        if taken == 0 {
+        if taken == 0 && self.is_home(job.channel) {
             self.exclude("head of the chain");
         }
         Ok(())

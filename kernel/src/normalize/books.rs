@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::again::FAR;
+use super::events::EventKind;
 use super::out::Exact;
 use super::sampled::Sample;
-use super::state::{EventKind, State};
+use super::state::State;
 use super::values::{self, Reject};
 use super::Job;
 use crate::book::{order_key, LevelBook, OrderBook, ASK, BID};

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{EventKind, State};
+use super::events::EventKind;
+use super::state::State;
 use super::values::{self, Reject};
 use crate::plan::{Program, Source};
 

@@ -1,7 +1,8 @@
 //! Instrument lists, inferred lots, and the DEFINITION records that come of both.
 
+use super::events::EventKind;
 use super::out::Exact;
-use super::state::{EventKind, State};
+use super::state::State;
 use super::values::{self, Reject};
 use super::Job;
 use crate::decimal::{Dec, Exactness};
@@ -29,10 +30,9 @@ impl State {
         if !make.when.iter().all(|on| on.holds(source)) {
             return Ok(());
         }
-        let symbol = picked(source, &Some(make.symbol.clone()))?.ok_or(Reject("no_symbol"))?;
-        let symbol = make.prefix.clone() + &symbol;
+        let symbol = symbol(make, source)?;
         let number = |pick: &Option<Pick>| -> Result<Option<Dec>, Reject> {
-            match picked(source, pick)?.filter(|text| !text.is_empty()) {
+            match picked(source, pick.as_ref())?.filter(|text| !text.is_empty()) {
                 Some(text) => Ok(Some(Dec::parse(text.as_bytes())?)),
                 None => Ok(None),
             }
@@ -47,9 +47,10 @@ impl State {
         let price_step = step(&make.price_step, &make.price_decimals)?.map(Dec::trimmed);
         let size_step = step(&make.size_step, &make.size_decimals)?;
         let max_size = number(&make.max_size)?;
-        let kind = picked(source, &make.kind)?.unwrap_or_default();
+        let kind = picked(source, make.kind.as_ref())?.unwrap_or_default();
         let class = make.kinds.iter().find(|(word, _)| *word == kind).map_or(make.kind_default, |(_, class)| *class);
-        let text = |pick: &Option<Pick>| -> Result<String, Reject> { Ok(picked(source, pick)?.unwrap_or_default()) };
+        let text =
+            |pick: &Option<Pick>| -> Result<String, Reject> { Ok(picked(source, pick.as_ref())?.unwrap_or_default()) };
         let when = |time: &Option<plan::When>| time.as_ref().map(|time| values::date_of(source, time)).transpose();
         let facts = Facts {
             price_step: price_step.map(|step| (step.mantissa, step.decimals)),
@@ -114,8 +115,14 @@ impl State {
     }
 }
 
+/// The symbol of an entry of an instrument list.
+pub(super) fn symbol(make: &plan::Instrument, source: &Source<'_>) -> Result<String, Reject> {
+    let symbol = picked(source, Some(&make.symbol))?.ok_or(Reject("no_symbol"))?;
+    Ok(make.prefix.clone() + &symbol)
+}
+
 /// The text a pick finds.
-fn picked(source: &Source<'_>, pick: &Option<Pick>) -> Result<Option<String>, Reject> {
+fn picked(source: &Source<'_>, pick: Option<&Pick>) -> Result<Option<String>, Reject> {
     let Some(pick) = pick else { return Ok(None) };
     let Some((key, wanted, field)) = &pick.select else {
         let text = values::text(source, pick.place);

@@ -7,11 +7,14 @@ mod books;
 mod checkpoint;
 mod counting;
 mod definitions;
+mod events;
 mod levels;
+mod naming;
 mod out;
 mod pages;
 mod sampled;
 mod session;
+mod shards;
 mod simple;
 mod snapshots;
 mod state;
@@ -27,9 +30,11 @@ use crate::plan::{self, Make, Message, Program, Source, SpecError};
 use crate::spec;
 use crate::wire::{BatchView, PayloadView, Response, WireError};
 
+pub use events::{Event, EventKind};
 pub use out::{Sink, SIDECAR, SIDECAR_BYTES};
+use shards::Owners;
+pub use shards::Shard;
 use state::State;
-pub use state::{Event, EventKind};
 use values::Reject;
 
 /// The session manager's own channel in every provider's stream.
@@ -80,11 +85,23 @@ pub struct Normalizer {
     entry_found: Found,
     no_entry: Found,
     state: State,
+    planner: Option<Owners>,
 }
 
 impl Normalizer {
     /// Compiles a meaning (JSON of `tapeline.spec.encode`).
     pub fn new(meaning: &[u8], provider: &str, instance: &str, sink: Sink) -> Result<Self, SpecError> {
+        Self::of_shard(meaning, provider, instance, sink, Shard::WHOLE)
+    }
+
+    /// The same for a share of the instruments.
+    pub fn of_shard(
+        meaning: &[u8],
+        provider: &str,
+        instance: &str,
+        sink: Sink,
+        shard: Shard,
+    ) -> Result<Self, SpecError> {
         let meaning: spec::Meaning =
             serde_json::from_slice(meaning).map_err(|error| SpecError(format!("meaning: {error}")))?;
         plan::programs(&meaning, "*")?;
@@ -102,7 +119,11 @@ impl Normalizer {
                 plan::programs(&alone, "*")?;
             }
         }
-        let state = State::new(&meaning, provider, instance, sink)?;
+        shard.allowed(&meaning)?;
+        if shard.is_part() && sink != Sink::Dbn {
+            return Err(SpecError("shard: a share of the instruments is for the dbn sink only".into()));
+        }
+        let state = State::new(&meaning, provider, instance, sink, shard)?;
         let decoder = meaning.decoder.as_ref().map(Decoder::new).transpose();
         let decoder = decoder.map_err(|error| SpecError(format!("meaning: {}", error.0)))?;
         Ok(Self {
@@ -114,6 +135,7 @@ impl Normalizer {
             entry_found: Found::default(),
             no_entry: Found::default(),
             state,
+            planner: None,
         })
     }
 
@@ -218,12 +240,13 @@ impl Normalizer {
         if !self.state.admit(channel, sequence, payload) {
             return;
         }
+        (self.state.own, self.state.elsewhere) = (false, false);
         match self.decoder.take() {
             None => self.interpret(channel, payload),
             Some(mut decoder) => {
                 match decoder.decode(payload.data) {
                     Ok(text) => self.interpret(channel, &PayloadView { data: text, ..*payload }),
-                    Err(Undecodable(reason)) => self.state.reject(channel, Reject(reason), payload.data),
+                    Err(Undecodable(reason)) => self.refuse(channel, Reject(reason), payload.data),
                 }
                 self.decoder = Some(decoder);
             }
@@ -235,7 +258,14 @@ impl Normalizer {
     #[inline]
     fn interpret(&mut self, channel: usize, payload: &PayloadView<'_>) {
         if let Err(reject) = self.mean(channel, payload) {
-            self.state.reject(channel, reject, payload.data);
+            self.refuse(channel, reject, payload.data);
+        }
+    }
+
+    /// Counts a payload of which no instrument is known, where it is this shard's to count.
+    fn refuse(&mut self, channel: usize, reject: Reject, payload: &[u8]) {
+        if self.state.is_home(channel) {
+            self.state.reject(channel, reject, payload);
         }
     }
 
@@ -249,6 +279,9 @@ impl Normalizer {
         }
         let Some(plan) = self.plans.get_mut(channel) else { return Err(Reject("unknown_channel")) };
         let Some(program) = plan.at(payload.ts_recv) else { return Err(Reject("no_mapping")) };
+        if program.by_channel && !self.state.is_home(channel) {
+            return Ok(());
+        }
         program.tree.scan(payload.data, &mut self.found).map_err(broken)?;
         let constants = program.constants.as_slice();
         let whole =
@@ -262,13 +295,19 @@ impl Normalizer {
         let Some(message) = message else { return Err(Reject("unknown_message")) };
         let books = self.meaning.mappings.get(program.mapping).map_or(&[][..], |mapping| mapping.books.as_slice());
         if message.makes.is_empty() {
-            self.state.exclude(&message.excluded);
+            if self.state.is_home(channel) {
+                self.state.exclude(&message.excluded);
+            }
             return Ok(());
         }
         let job = Job { message, books, channel, ts_recv: payload.ts_recv };
         let before = (self.state.outs.made, self.state.accounted);
         match &message.each {
-            None => self.state.make(&job, &whole)?,
+            None => {
+                if let Err(reject) = self.state.make(&job, &whole) {
+                    self.state.reject(channel, reject, payload.data);
+                }
+            }
             Some(each) => {
                 let array = whole.get(plan::Place { of: plan::Of::Payload, slot: each.slot });
                 let mut items = json::items(array).map_err(broken)?;
@@ -295,7 +334,10 @@ impl Normalizer {
         }
         // A book counts by itself what it keeps or drops; of all else a payload that gives nothing is accounted for here.
         let books = |make: &Make| matches!(make, Make::Levels(_) | Make::Order(_));
-        if before == (self.state.outs.made, self.state.accounted) && !message.makes.iter().any(books) {
+        if before == (self.state.outs.made, self.state.accounted)
+            && !message.makes.iter().any(books)
+            && self.state.accounts(channel)
+        {
             self.state.exclude("nothing to tell");
         }
         Ok(())
@@ -325,6 +367,9 @@ impl State {
     #[inline]
     fn make(&mut self, job: &Job<'_>, source: &Source<'_>) -> Result<(), Reject> {
         for make in &job.message.makes {
+            if self.shard.is_part() && !self.concerns(job, make, source) {
+                continue;
+            }
             match make {
                 Make::Trade(make) => self.trade(job, make, source)?,
                 Make::Block(make) => self.block(job, make, source)?,

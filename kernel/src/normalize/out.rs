@@ -63,6 +63,8 @@ pub struct Out {
     header: Vec<u8>,
     pending: Vec<u8>,
     announced: bool,
+    /// Where its last record begins.
+    last: usize,
     /// The newest record of each instrument and kind, for late joiners.
     latest: Vec<(u32, u16, Vec<u8>)>,
     dirty: bool,
@@ -79,7 +81,7 @@ pub struct Outs {
     all: Vec<Out>,
     index: HashMap<(Schema, String), usize>,
     touched: Vec<usize>,
-    ends: Vec<(usize, usize)>,
+    ends: Ends,
     /// Records are made but not published (a replay up to the cursor).
     pub muted: bool,
     muted_bytes: Vec<u8>,
@@ -109,7 +111,7 @@ impl Outs {
             all: Vec::new(),
             index: HashMap::new(),
             touched: Vec::new(),
-            ends: Vec::new(),
+            ends: Ends::default(),
             muted: false,
             muted_bytes: Vec::new(),
             sequence: 0,
@@ -134,6 +136,7 @@ impl Outs {
             schema,
             pending: Vec::new(),
             announced: false,
+            last: 0,
             latest: Vec::new(),
             dirty: false,
         });
@@ -169,10 +172,9 @@ impl Outs {
         };
         let start = buffer.len();
         write(buffer);
-        match self.ends.iter_mut().find(|(known, _)| *known == out) {
-            Some(end) => end.1 = start,
-            None => self.ends.push((out, start)),
-        }
+        let instrument = buffer.get(start + INSTRUMENT_AT..).and_then(|bytes| bytes.first_chunk());
+        self.ends.note(out, u32::from_le_bytes(*instrument.unwrap_or(&[0; 4])), start);
+        channel.last = start;
         if self.sink == Sink::Dbn {
             let schema = channel.schema;
             self.sidecar_row(start, out, schema, exact);
@@ -203,12 +205,11 @@ impl Outs {
         let bytes: &[u8] = if self.muted {
             &self.muted_bytes
         } else {
-            let start = self.ends.iter().find(|(known, _)| *known == out).map_or(0, |end| end.1);
             let buffer = match self.sink {
                 Sink::Resp => &channel.pending,
                 Sink::Dbn => &self.data,
             };
-            buffer.get(start..).unwrap_or_default()
+            buffer.get(channel.last..).unwrap_or_default()
         };
         channel.dirty = true;
         match channel.latest.iter_mut().find(|(id, known, _)| (*id, *known) == (instrument, kind)) {
@@ -220,10 +221,10 @@ impl Outs {
         }
     }
 
-    /// Ends a venue message: the last record of each channel gets `F_LAST`.
+    /// Ends a venue message: the last record of each instrument on each channel gets `F_LAST`.
     #[inline]
     pub fn end_message(&mut self) {
-        for (out, start) in &self.ends {
+        for (out, _, start) in &self.ends.all {
             let Some(channel) = self.all.get_mut(*out) else { continue };
             if let Some(at) = channel.schema.flags_at() {
                 let buffer = match self.sink {
@@ -241,12 +242,11 @@ impl Outs {
     #[inline]
     pub fn end_payload(&mut self, done: &mut Vec<u8>, commands: &mut u32) {
         self.end_message();
-        for place in 0..self.ends.len() {
-            let (out, _) = self.ends[place];
-            let Some(channel) = self.all.get_mut(out) else { continue };
+        for (out, _, _) in &self.ends.all {
+            let Some(channel) = self.all.get_mut(*out) else { continue };
             if self.sink == Sink::Resp && channel.pending.len() >= PUBLICATION_BYTES {
                 publish(channel, &self.keys, done, commands);
-                self.touched.retain(|known| *known != out);
+                self.touched.retain(|known| known != out);
             }
         }
         self.ends.clear();
@@ -279,6 +279,53 @@ impl Outs {
             }
             resp::set(done, format!("{}:snapshot:{}", self.keys, channel.name).as_bytes(), &bytes);
             *commands += 1;
+        }
+    }
+}
+
+/// The last record so far of each instrument on each channel, of the payload at work.
+#[derive(Debug, Default)]
+struct Ends {
+    /// Channel, instrument, and where the record begins.
+    all: Vec<(usize, u32, usize)>,
+    /// Their places in `all`, once they are many.
+    index: HashMap<(usize, u32), usize>,
+}
+
+/// Where a record holds its `instrument_id`.
+const INSTRUMENT_AT: usize = 4;
+/// So many are looked through one by one.
+const FEW: usize = 16;
+
+impl Ends {
+    #[inline]
+    fn note(&mut self, out: usize, instrument: u32, start: usize) {
+        let place = match self.all.last() {
+            Some((last, of, _)) if (*last, *of) == (out, instrument) => Some(self.all.len() - 1),
+            _ => self.find(out, instrument),
+        };
+        match place {
+            Some(place) => self.all[place].2 = start,
+            None => self.all.push((out, instrument, start)),
+        }
+    }
+
+    fn find(&mut self, out: usize, instrument: u32) -> Option<usize> {
+        if self.all.len() <= FEW {
+            return self.all.iter().position(|(known, of, _)| (*known, *of) == (out, instrument));
+        }
+        for place in self.index.len()..self.all.len() {
+            let (known, of, _) = self.all[place];
+            self.index.insert((known, of), place);
+        }
+        self.index.get(&(out, instrument)).copied()
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.all.clear();
+        if !self.index.is_empty() {
+            self.index.clear();
         }
     }
 }

@@ -4,8 +4,9 @@
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
+use super::events::EventKind;
 use super::sampled::{mixed, SEED};
-use super::state::{EventKind, State};
+use super::state::State;
 use crate::decimal::Dec;
 use crate::json::Found;
 use crate::plan::{Each, PageKey, Source};

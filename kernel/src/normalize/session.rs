@@ -1,7 +1,8 @@
 //! What the session manager says of its own connections, in the same stream as the payloads.
 
+use super::events::EventKind;
 use super::out::Exact;
-use super::state::{EventKind, State};
+use super::state::State;
 use super::values::Reject;
 use super::SESSION_CHANNEL;
 use crate::json::{Found, Tree};
@@ -40,13 +41,18 @@ impl State {
         // A stale channel is told of on its own STATUS; its book is renewed by the session manager unasked.
         let stale = event == "stale";
         let about = if stale { text(channel) } else { SESSION_CHANNEL.to_string() };
-        let out = self.outs.find(Schema::Status, &about);
-        self.outs.record(out, &Exact::default(), |bytes| record::status(bytes, &stamp, health));
-        self.outs.keep(out, 0, connection as u16);
-        if stale {
+        let first = self.shard.is_first();
+        if first {
+            let out = self.outs.find(Schema::Status, &about);
+            self.outs.record(out, &Exact::default(), |bytes| record::status(bytes, &stamp, health));
+            self.outs.keep(out, 0, connection as u16);
+        }
+        if stale && first {
             self.event(EventKind::Stale, None, None, &format!("{about}: {}", text(reason)), 0, 0);
-        } else if health == Health::Doubtful {
-            self.event(EventKind::Gap, None, None, &format!("connection {connection}: {}", text(reason)), 0, 0);
+        } else if !stale && health == Health::Doubtful {
+            if first {
+                self.event(EventKind::Gap, None, None, &format!("connection {connection}: {}", text(reason)), 0, 0);
+            }
             self.doubt(payload.ts_recv, "connection", |channel, _| channel == connection);
             self.forget_quotes("connection", |channel| channel == connection);
         }

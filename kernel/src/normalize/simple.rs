@@ -1,10 +1,11 @@
 //! Messages that need no book: trades, quotes, depth snapshots, statistics, candles.
 
 use super::blocks;
+use super::events::EventKind;
 use super::out::Exact;
 use super::pages::Identity;
 use super::sampled::{content as levels_content, mixed, SEED};
-use super::state::{EventKind, State};
+use super::state::State;
 use super::values::{self, Reject};
 use super::Job;
 use crate::decimal::{Dec, Exactness};
@@ -17,6 +18,31 @@ use crate::sync;
 /// A side of a quote as published, as written, and the flag of numbers that are not exact.
 type QuoteSide = (Side, Option<(Dec, Dec)>, u8);
 
+/// What a trade says of itself.
+struct Print {
+    price: Dec,
+    size: Dec,
+    side: u8,
+    ts_event: Option<u64>,
+    ts_sent: Option<u64>,
+    /// Where it stands, and whether it is taken back.
+    place: Option<(blocks::Place, bool)>,
+}
+
+impl Print {
+    #[inline]
+    fn read(make: &plan::Trade, source: &Source<'_>) -> Result<Self, Reject> {
+        Ok(Self {
+            price: values::number(source, make.price)?,
+            size: values::unsigned(values::number(source, make.size)?, &make.side)?,
+            side: values::side(source, &make.side)?,
+            ts_event: values::time_of(source, &make.time)?,
+            ts_sent: make.sent.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten(),
+            place: make.block.as_ref().map(|block| blocks::place(source, block)).transpose()?,
+        })
+    }
+}
+
 impl State {
     /// One trade.
     #[inline]
@@ -27,12 +53,7 @@ impl State {
                 return Ok(());
             }
         }
-        let price = values::number(source, make.price)?;
-        let size = values::unsigned(values::number(source, make.size)?, &make.side)?;
-        let side = values::side(source, &make.side)?;
-        let mut ts_event = values::time_of(source, &make.time)?;
-        let ts_sent = make.sent.as_ref().map(|when| values::time_of(source, when)).transpose()?.flatten();
-        let place = make.block.as_ref().map(|block| blocks::place(source, block)).transpose()?;
+        let Print { price, size, side, mut ts_event, ts_sent, place } = Print::read(make, source)?;
         if let Some((place, removed)) = place {
             if removed || self.stands(job.channel, &place, make.page) {
                 self.known_trade(job, &place, removed);
@@ -81,6 +102,16 @@ impl State {
             );
         }
         Ok(())
+    }
+
+    /// Notes where another shard's trade of a page stands: the page reaches as far as all its trades.
+    pub(super) fn paged_elsewhere(&mut self, make: &plan::Trade, source: &Source<'_>) {
+        if !make.page || make.block.is_none() || make.exclude.iter().any(|(_, on)| on.holds(source)) {
+            return;
+        }
+        if let Ok(Print { place: Some((place, false)), .. }) = Print::read(make, source) {
+            self.paged_blocks.push(place);
+        }
     }
 
     /// Takes a trade id in; false where it has been before. `whole`: an id left out is a loss.

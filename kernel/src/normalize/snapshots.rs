@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::apply::{level_key, nothing, side_letter};
 use super::books::{Change, Delta, Head};
+use super::events::EventKind;
 use super::out::Exact;
-use super::state::{EventKind, State};
+use super::state::State;
 use super::values::Reject;
 use super::Job;
 use crate::book::{Level, ASK, BID};

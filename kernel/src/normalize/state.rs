@@ -7,82 +7,19 @@ use hashbrown::HashMap;
 use super::blocks::{Heads, Place as BlockPlace, Standing};
 use super::books::Book;
 use super::counting::Counting;
-use super::definitions;
+use super::events::{Event, EventKind};
 use super::out::{Exact, Outs, Sink};
 use super::pages::{Known as KnownTrades, Page};
 use super::sampled::Sample;
-use super::values::Reject;
+use super::shards::{Owners, Shard};
 use crate::decimal::Dec;
 use crate::glob;
-use crate::instrument::{instrument_id, Facts, Instrument, Instruments, Known, Lots};
-use crate::plan::{Place, Source, SpecError};
-use crate::record::{self, Health, Schema, Stamp, F_INEXACT, MAX_SIZE, SCHEMAS};
+use crate::instrument::{Instruments, Known};
+use crate::plan::SpecError;
+use crate::record::{self, Health, Schema, Stamp, SCHEMAS};
 use crate::spec::{self, LinkRule};
 use crate::sync::{Chain, Phase};
 use crate::wire::PayloadView;
-
-/// What kind of thing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
-    /// A payload fits no rule.
-    Reject,
-    /// Ids are missing.
-    Gap,
-    /// A snapshot is needed.
-    Resync,
-    /// A book is right again.
-    Recovered,
-    /// A checksum does not hold.
-    Checksum,
-    /// A lot was inferred.
-    Inferred,
-    /// Two symbols have one id.
-    Collision,
-    /// A channel has been silent for longer than is normal.
-    Stale,
-    /// Payloads of the raw stream are out of reach.
-    Lost,
-}
-
-impl EventKind {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            EventKind::Reject => "reject",
-            EventKind::Gap => "gap",
-            EventKind::Resync => "resync",
-            EventKind::Recovered => "recovered",
-            EventKind::Checksum => "checksum",
-            EventKind::Inferred => "inferred",
-            EventKind::Collision => "collision",
-            EventKind::Stale => "stale",
-            EventKind::Lost => "lost",
-        }
-    }
-}
-
-/// Something a person or a metric should know of.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// What.
-    pub kind: EventKind,
-    /// On which raw channel.
-    pub channel: String,
-    /// Of which instrument.
-    pub symbol: String,
-    /// Why.
-    pub reason: String,
-    /// Which payload.
-    pub sequence: u64,
-    /// First of the venue's ids concerned.
-    pub from_id: u64,
-    /// Last of them.
-    pub to_id: u64,
-    /// The first bytes of a rejected payload.
-    pub sample: Vec<u8>,
-}
-
-const SAMPLE_BYTES: usize = 256;
 
 /// A raw channel.
 #[derive(Debug)]
@@ -112,7 +49,7 @@ pub struct Channel {
     /// Whether it has changed since the last checkpoint.
     pub dirty: bool,
     outs: [Option<usize>; 8],
-    recent: Option<(Vec<u8>, usize)>,
+    pub(super) recent: Option<(Vec<u8>, usize)>,
 }
 
 /// Totals of one kind, by name.
@@ -121,13 +58,13 @@ pub type Totals = BTreeMap<String, u64>;
 /// Everything a normalizer keeps.
 #[derive(Debug)]
 pub struct State {
-    provider: String,
+    pub(super) provider: String,
     publisher_id: u16,
-    default_lot: (i64, u8),
+    pub(super) default_lot: (i64, u8),
     pub(super) exchange: String,
     channel_symbols: Vec<(String, spec::ChannelSymbol)>,
-    aliases: HashMap<String, String>,
-    collisions: HashMap<String, u32>,
+    pub(super) aliases: HashMap<String, String>,
+    pub(super) collisions: HashMap<String, u32>,
     /// Whether some book has neither link nor checksum.
     pub(super) unverified: bool,
     pub(super) channels: Vec<Channel>,
@@ -151,8 +88,8 @@ pub struct State {
     pub(super) paged_blocks: Vec<BlockPlace>,
     /// The chain's newest blocks.
     pub(super) heads: Heads,
-    rejected: Totals,
-    excluded: Totals,
+    pub(super) rejected: Totals,
+    pub(super) excluded: Totals,
     pub(super) links: [u64; 2],
     pub(super) checksums: [u64; 2],
     pub(super) resyncs: u64,
@@ -160,14 +97,26 @@ pub struct State {
     pub(super) stale: u64,
     pub(super) folded: u64,
     payloads: u64,
-    rounded: u64,
-    capped: u64,
+    pub(super) rounded: u64,
+    pub(super) capped: u64,
     pub(super) scratch: super::books::Scratch,
+    pub(super) shard: Shard,
+    pub(super) owners: Owners,
+    /// Whether the payload at work has what is this shard's.
+    pub(super) own: bool,
+    /// Whether it has what is another's.
+    pub(super) elsewhere: bool,
 }
 
 impl State {
     /// Nothing seen yet.
-    pub fn new(meaning: &spec::Meaning, provider: &str, instance: &str, sink: Sink) -> Result<Self, SpecError> {
+    pub fn new(
+        meaning: &spec::Meaning,
+        provider: &str,
+        instance: &str,
+        sink: Sink,
+        shard: Shard,
+    ) -> Result<Self, SpecError> {
         let place = match instance {
             "PRIMARY" => 0,
             "REPLICA" => 1,
@@ -216,6 +165,10 @@ impl State {
             rounded: 0,
             capped: 0,
             scratch: Default::default(),
+            shard,
+            owners: Owners::new(shard.of()),
+            own: false,
+            elsewhere: false,
         })
     }
 
@@ -246,7 +199,7 @@ impl State {
     pub fn begin(&mut self, epoch: u64, first: u64) {
         if self.epoch != 0 && epoch != self.epoch {
             self.doubt_unlinked("epoch");
-            self.event(EventKind::Lost, None, None, "epoch", self.last, 0);
+            self.tell_lost("epoch", self.last, 0);
         } else if self.epoch == epoch && self.last != 0 && first > self.last.saturating_add(1) {
             self.lost(epoch, self.last.saturating_add(1), first - 1);
         }
@@ -288,112 +241,18 @@ impl State {
         true
     }
 
+    fn tell_lost(&mut self, reason: &str, from: u64, to: u64) {
+        if self.shard.is_first() {
+            self.event(EventKind::Lost, None, None, reason, from, to);
+        }
+    }
+
     /// Sequences of the raw stream that will not come: books that could not notice are doubted.
     pub fn lost(&mut self, epoch: u64, from: u64, to: u64) {
-        self.event(EventKind::Lost, None, None, "ring", from, to);
+        self.tell_lost("ring", from, to);
         self.doubt_unlinked("lost");
         if epoch == self.epoch {
             self.last = self.last.max(to);
-        }
-    }
-
-    /// Notes something that happened.
-    pub fn event(
-        &mut self,
-        kind: EventKind,
-        channel: Option<usize>,
-        instrument: Option<usize>,
-        reason: &str,
-        from_id: u64,
-        to_id: u64,
-    ) {
-        let channel = channel.and_then(|at| self.channels.get(at)).map_or(String::new(), |known| known.name.clone());
-        let symbol = instrument.map_or(String::new(), |at| self.instruments.get(at).raw_symbol.clone());
-        let sequence = self.outs.sequence;
-        let reason = reason.to_string();
-        self.events.push(Event { kind, channel, symbol, reason, sequence, from_id, to_id, sample: Vec::new() });
-    }
-
-    /// Counts a payload that fits no rule.
-    pub fn reject(&mut self, channel: usize, reject: Reject, payload: &[u8]) {
-        self.accounted += 1;
-        *self.rejected.entry(reject.0.into()).or_default() += 1;
-        self.event(EventKind::Reject, Some(channel), None, reject.0, 0, 0);
-        if let Some(event) = self.events.last_mut() {
-            event.sample = payload.get(..SAMPLE_BYTES).unwrap_or(payload).to_vec();
-        }
-    }
-
-    /// Counts something left out on purpose.
-    pub fn exclude(&mut self, reason: &str) {
-        self.accounted += 1;
-        match self.excluded.get_mut(reason) {
-            Some(count) => *count += 1,
-            None => {
-                self.excluded.insert(reason.into(), 1);
-            }
-        }
-    }
-
-    /// The instrument a message is about.
-    #[inline]
-    pub fn instrument_of(
-        &mut self,
-        channel: usize,
-        source: &Source<'_>,
-        symbol: Option<Place>,
-    ) -> Result<usize, Reject> {
-        let text = symbol.map(|place| super::values::text(source, place)).unwrap_or_default();
-        if let Some((known, at)) = self.channels.get(channel).and_then(|known| known.recent.as_ref()) {
-            if *known == *text {
-                return Ok(*at);
-            }
-        }
-        let symbol = if text.is_empty() {
-            self.channels.get(channel).and_then(|known| known.symbol.clone()).ok_or(Reject("no_symbol"))?
-        } else {
-            String::from_utf8(text.to_vec()).map_err(|_| Reject("no_symbol"))?
-        };
-        let at = self.instrument_named(&symbol)?;
-        if let Some(known) = self.channels.get_mut(channel) {
-            known.recent = Some((text.into_owned(), at));
-        }
-        Ok(at)
-    }
-
-    /// An instrument by its symbol, made known where it is new.
-    pub fn instrument_named(&mut self, symbol: &str) -> Result<usize, Reject> {
-        let symbol = self.aliases.get(symbol).map_or(symbol, String::as_str);
-        if let Some(known) = self.instruments.find(symbol.as_bytes()) {
-            return Ok(known);
-        }
-        let id = self.collisions.get(symbol).copied().unwrap_or_else(|| instrument_id(&self.provider, symbol));
-        let instrument = Instrument {
-            raw_symbol: symbol.into(),
-            id,
-            lot: self.default_lot,
-            price_shift: 0,
-            known: Known::Default,
-            facts: Facts::default(),
-            defined: false,
-        };
-        self.instruments_dirty = true;
-        match self.instruments.add(instrument) {
-            Ok(at) => Ok(at),
-            Err(other) => {
-                let reason = format!("{symbol} has the id of {other}");
-                self.event(EventKind::Collision, None, None, &reason, u64::from(id), 0);
-                Err(Reject("collision"))
-            }
-        }
-    }
-
-    /// Makes sure a definition has gone out before the instrument's first record.
-    #[inline]
-    pub fn define(&mut self, instrument: usize, channel: usize, ts_recv: u64) {
-        if !self.instruments.get(instrument).defined {
-            definitions::publish(self, instrument, ts_recv, ts_recv);
-            self.event(EventKind::Inferred, Some(channel), Some(instrument), "no definition", 0, 0);
         }
     }
 
@@ -430,39 +289,6 @@ impl State {
             ts_sent: ts_sent.unwrap_or(ts_event),
             sequence: id as u32,
         }
-    }
-
-    /// A size in lots, with the flag of one that is not exact.
-    #[inline]
-    pub fn lots(&mut self, instrument: usize, size: Dec) -> Result<(u32, u8), Reject> {
-        match self.instruments.get(instrument).lots(size)? {
-            Lots::Exact(lots) => Ok((lots, 0)),
-            Lots::Rounded(lots) => {
-                self.rounded += 1;
-                // A level that is there must not look deleted.
-                Ok((lots.max(u32::from(!size.is_zero())), F_INEXACT))
-            }
-            Lots::Capped => {
-                self.capped += 1;
-                Ok((MAX_SIZE, F_INEXACT))
-            }
-        }
-    }
-
-    /// Counts a number that had to be rounded and has no flag to say so.
-    pub fn count_rounded(&mut self) {
-        self.rounded += 1;
-    }
-
-    /// A price as published, with the flag of one that is not exact.
-    #[inline]
-    pub fn price(&mut self, instrument: usize, price: Dec) -> Result<(i64, u8), Reject> {
-        let (value, exact) = self.instruments.get(instrument).price(price)?;
-        if exact {
-            return Ok((value, 0));
-        }
-        self.rounded += 1;
-        Ok((value, F_INEXACT))
     }
 
     /// Publishes the health of a channel's book.

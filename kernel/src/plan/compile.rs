@@ -1,5 +1,6 @@
 //! Compiles a venue's meaning: paths become slots of one tree a channel.
 
+use super::symbol::by_channel;
 use super::{
     Bar, Block, Condition, Each, Ids, InBlock, Instrument, Levels, Make, Message, Of, Order, PageKey, Pick, Place,
     Program, Quote, Rows, Sides, SpecError, Statistics, Top, Trade, When,
@@ -289,6 +290,7 @@ pub fn programs(meaning: &spec::Meaning, channel: &str) -> Result<Vec<Program>, 
         });
         let counters = counters.collect();
         all.push(Program {
+            by_channel: by_channel(&messages),
             tree,
             messages,
             counters,

@@ -8,7 +8,7 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
 
 use super::Guarded;
-use crate::normalize::{self, Normalizer, Sink};
+use crate::normalize::{self, Normalizer, Shard, Sink};
 use crate::wire::{BatchView, Columns, WireError};
 
 /// Bytes of payloads from which on letting other Python threads run is worth the wait to get back: some 50 µs of work.
@@ -19,6 +19,48 @@ fn buffer(object: &Bound<'_, PyAny>) -> PyResult<PyBackedBytes> {
     match object.cast::<PyBytes>() {
         Ok(bytes) => Ok(bytes.clone().into()),
         Err(_) => Ok(PyMemoryView::from(object)?.call_method0("tobytes")?.cast_into::<PyBytes>()?.into()),
+    }
+}
+
+/// Columns held as Python gave them.
+struct Rows {
+    channels: Vec<(PyBackedStr, PyBackedStr)>,
+    channel: PyBackedBytes,
+    ts_recv: PyBackedBytes,
+    connection: PyBackedBytes,
+    offsets: PyBackedBytes,
+    data: PyBackedBytes,
+}
+
+impl Rows {
+    fn new(
+        channels: Vec<(PyBackedStr, PyBackedStr)>,
+        channel: &Bound<'_, PyAny>,
+        ts_recv: &Bound<'_, PyAny>,
+        connection: &Bound<'_, PyAny>,
+        offsets: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            channels,
+            channel: buffer(channel)?,
+            ts_recv: buffer(ts_recv)?,
+            connection: buffer(connection)?,
+            offsets: buffer(offsets)?,
+            data: buffer(data)?,
+        })
+    }
+
+    fn batch(&self, epoch: u64, first: u64) -> Result<BatchView<'_>, WireError> {
+        let channels = self.channels.iter().map(|(name, schema)| (&**name, &**schema)).collect();
+        let columns = Columns {
+            channel: &self.channel,
+            ts_recv: &self.ts_recv,
+            connection: &self.connection,
+            offsets: &self.offsets,
+            data: &self.data,
+        };
+        BatchView::of_columns(epoch, first, channels, &columns)
     }
 }
 
@@ -89,14 +131,18 @@ pub(super) struct PyNormalizer {
 #[pymethods]
 impl PyNormalizer {
     #[new]
-    #[pyo3(signature = (meaning, provider, instance, sink = "resp"))]
-    fn new(meaning: &[u8], provider: &str, instance: &str, sink: &str) -> PyResult<Self> {
+    #[pyo3(
+        signature = (meaning, provider, instance, sink = "resp", shard = (0, 1)),
+        text_signature = "(meaning, provider, instance, sink='resp', shard=(0, 1))"
+    )]
+    fn new(meaning: &[u8], provider: &str, instance: &str, sink: &str, shard: (u32, u32)) -> PyResult<Self> {
         let sink = match sink {
             "resp" => Sink::Resp,
             "dbn" => Sink::Dbn,
             _ => return Err(PyValueError::new_err(format!("sink {sink:?} is neither resp nor dbn"))),
         };
-        Ok(Self { normalizer: Guarded::new(Normalizer::new(meaning, provider, instance, sink)?) })
+        let shard = Shard::new(shard.0, shard.1)?;
+        Ok(Self { normalizer: Guarded::new(Normalizer::of_shard(meaning, provider, instance, sink, shard)?) })
     }
 
     fn normalize(&mut self, py: Python<'_>, response: PyBackedBytes) -> PyResult<PyOutput> {
@@ -119,17 +165,31 @@ impl PyNormalizer {
         offsets: &Bound<'_, PyAny>,
         data: &Bound<'_, PyAny>,
     ) -> PyResult<PyOutput> {
-        let held = [channel, ts_recv, connection, offsets, data].map(buffer);
-        let [channel, ts_recv, connection, offsets, data] = held;
-        let (channel, ts_recv, connection, offsets, data) = (channel?, ts_recv?, connection?, offsets?, data?);
-        let columns =
-            Columns { channel: &channel, ts_recv: &ts_recv, connection: &connection, offsets: &offsets, data: &data };
-        let channels: Vec<(&str, &str)> = channels.iter().map(|(name, schema)| (&**name, &**schema)).collect();
-        let detached = data.len() >= NORMALIZE_DETACHED;
-        let output = self.normalizer.run_detached(py, detached, |normalizer| {
-            Ok::<_, WireError>(normalizer.batch(&BatchView::of_columns(epoch, first, channels, &columns)?))
+        let rows = Rows::new(channels, channel, ts_recv, connection, offsets, data)?;
+        let output = self.normalizer.run_detached(py, rows.data.len() >= NORMALIZE_DETACHED, |normalizer| {
+            Ok::<_, WireError>(normalizer.batch(&rows.batch(epoch, first)?))
         })??;
         PyOutput::new(py, output)
+    }
+
+    // Python names them all.
+    #[allow(clippy::too_many_arguments)]
+    fn touched(
+        &mut self,
+        py: Python<'_>,
+        channels: Vec<(PyBackedStr, PyBackedStr)>,
+        channel: &Bound<'_, PyAny>,
+        ts_recv: &Bound<'_, PyAny>,
+        connection: &Bound<'_, PyAny>,
+        offsets: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        n: u32,
+    ) -> PyResult<BTreeMap<usize, u64>> {
+        let rows = Rows::new(channels, channel, ts_recv, connection, offsets, data)?;
+        let masks = self.normalizer.run_detached(py, rows.data.len() >= NORMALIZE_DETACHED, |normalizer| {
+            rows.batch(0, 0).map(|batch| normalizer.touched(&batch, n))
+        })???;
+        Ok(masks.into_iter().enumerate().filter(|(_, mask)| *mask != 0).collect())
     }
 
     #[pyo3(signature = (all = false))]

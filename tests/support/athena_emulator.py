@@ -113,7 +113,9 @@ def _answer(query: str) -> dict[str, Any]:
         names = list(told.columns)
         kinds = [str(kind).split("(", maxsplit=1)[0] for kind in told.types]
         exact = [
-            f'CAST("{name}" AS VARCHAR)' if kind.startswith("TIMESTAMP") else f'"{name}"'
+            f"regexp_replace(CAST(\"{name}\" AS VARCHAR), '[+]00$', ' UTC')"
+            if kind.startswith("TIMESTAMP")
+            else f'"{name}"'
             for name, kind in zip(names, kinds, strict=True)
         ]
         rows = told.project(", ".join(exact)).fetchall()

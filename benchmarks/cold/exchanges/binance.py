@@ -11,6 +11,9 @@ from benchmarks.cold.sheet import Integers, Piece, choice, number
 from benchmarks.cold.words import Lines, Single, fixed, levels, lines, millis, packed, pairs, price, size, tick
 from tapeline.schemas import Schema
 
+_MOST_LOTS = 4_000_000_000
+"""More would not fit into the 32 bits of a DBN size, and make the lots of records larger than those of the venue."""
+
 
 def spot(listing: Listing, block: Block) -> list[Lines]:
     """trade, bookTicker, depth@100ms."""
@@ -108,7 +111,11 @@ def instruments(listings: Sequence[Listing], time: int) -> Single:
             "marginAsset": one.quote,
             "filters": [
                 {"filterType": "PRICE_FILTER", "tickSize": fixed(tick(one), one.price_places)},
-                {"filterType": "LOT_SIZE", "stepSize": fixed(one.lot, one.size_places), "maxQty": "900000"},
+                {
+                    "filterType": "LOT_SIZE",
+                    "stepSize": fixed(one.lot, one.size_places),
+                    "maxQty": fixed(_MOST_LOTS * one.lot, one.size_places),
+                },
             ],
         }
         for one in listings

@@ -161,7 +161,7 @@ def test_shards_together_give_what_one_normalizer_gives(recordings: Path, venue:
         given = payloads(venue, path)
         middle = len(given) * 2 // 3
         whole = told(made(venue), given, middle)
-        masks = needed(venue, given)
+        masks = needed(made(venue), given)
         for masked in (False, True):
             shards = [
                 told(
@@ -210,9 +210,8 @@ def test_what_cannot_be_shared_out_is_refused() -> None:
         made("kraken").touched([], b"", b"", b"", bytes(8), b"", 65)
 
 
-def needed(venue: str, given: list[Payload]) -> dict[tuple[str, str], int]:
+def needed(kernel: Normalizer, given: list[Payload]) -> dict[tuple[str, str], int]:
     """Which shards each channel concerns."""
-    kernel = made(venue)
     masks: dict[tuple[str, str], int] = defaultdict(int)
     for taken, _, _ in batched(given, 0):
         asked = rows(taken, 1, 1)

@@ -15,6 +15,7 @@ import msgspec
 
 from tapeline.errors import RefusedError, TapelineError
 from tapeline.objectstore import ObjectMissingError, ObjectStore, open_store
+from tapeline.offline.tables import MOST_VERSIONS
 
 LAKE = "lake"
 """The tables' folder in a data directory, where no other place is set."""
@@ -137,6 +138,11 @@ class Lake:
         Each must have its manifest. A publication beside this one is not lost.
         """
         for provider, version in versions.items():
+            if version > MOST_VERSIONS:
+                raise LakeError(
+                    f"version {version} of {provider} on {day}: Athena looks for no version above {MOST_VERSIONS} "
+                    "(tapeline.offline.tables.MOST_VERSIONS, then `tapeline tables --create`)"
+                )
             self.manifest(day, provider, version)
         while True:
             data, before = self._published(day)

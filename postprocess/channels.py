@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from tapeline.objectstore import ObjectStore
 from tapeline.rawfile import decompressed
 
 _PIECE = 256 << 10
+_ROW = re.compile(rb"(?:\A|\n)\d+\t\d+\t\d+\t(\d+)\t(?:text|base64)\t")
+"""A row's beginning, up to when it was received."""
 _REFUSALS = 20
 """So many objects that the store refuses are the store's fault."""
 
@@ -54,7 +57,6 @@ class ChannelStream:
         self._coalescer = Coalescer(*specs, WINDOW_NS, len(sides))
         self._objects = objects
         self._feeds = [self._fed(side, keys) for side, keys in enumerate(sides)]
-        self._duplicates = 0
         self.doubled: list[tuple[int, int]] = []
         """Rows that the store held a second time: how many, and when about (ns)."""
 
@@ -67,17 +69,19 @@ class ChannelStream:
             for side, feed in enumerate(self._feeds):
                 if needs & (1 << side):
                     next(feed, None)
-        batch = of_merged(merged, self._number)
-        if (duplicates := sum(self._coalescer.duplicates)) > self._duplicates:
-            self.doubled.append((duplicates - self._duplicates, int(batch.ts_recv[-1])))
-            self._duplicates = duplicates
-        return batch
+        return of_merged(merged, self._number)
 
     def _fed(self, side: int, keys: Sequence[str]) -> Iterator[None]:
         """Feeds a side, a piece at each step."""
+        stamp = 0
         for key in keys:
             for piece in self._objects.pieces(key):
+                before = self._coalescer.duplicates[side]
                 self._coalescer.feed(side, piece)
+                if (row := _ROW.search(piece)) is not None:
+                    stamp = int(row[1])
+                if (count := self._coalescer.duplicates[side] - before) > 0:
+                    self.doubled.append((count, stamp))
                 yield
             try:
                 self._coalescer.boundary(side)

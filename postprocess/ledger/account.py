@@ -13,8 +13,9 @@ import zstandard
 from tapeline_kernel import Event
 
 from postprocess.ledger.bars import build_bars
-from postprocess.ledger.places import FIRST, OWN, SECOND, PlaceFile
+from postprocess.ledger.places import FIRST, OWN, SECOND, STRAYED, PlaceFile
 from postprocess.ledger.seen import Integers, Seen
+from postprocess.ledger.skew import Skew
 
 HOUR_NS = 3_600_000_000_000
 HOURS = 24
@@ -53,10 +54,6 @@ class Rows(Protocol):
     @property
     def ts_recv(self) -> Integers:
         """Of the copy, ns."""
-
-    @property
-    def order(self) -> Integers:
-        """Of what only the second side has: when that was by the first side's clock, ns."""
 
     @property
     def other_epoch(self) -> Integers:
@@ -150,6 +147,7 @@ class Account:
         self._begin, self._end = span
         self._hours = np.zeros((len(channels), HOURS, 5), dtype=np.int64)
         self._own = np.array([name == SESSION_CHANNEL for name, _ in channels], dtype=bool)
+        self._skew = Skew()
         self._last_ts = np.zeros(len(channels), dtype=np.int64)
         self._seen: dict[tuple[int, int], Seen] = {}
         self._spans: dict[tuple[int, int], Span] = {}
@@ -168,10 +166,17 @@ class Account:
         ours = self._within(rows.ts_recv)
         cells = (rows.channel.astype(np.int64) * HOURS + rows.ts_recv // HOUR_NS % HOURS) * 5 + rows.seen - 1
         self._hours += np.bincount(cells[ours], minlength=self._hours.size).reshape(self._hours.shape)
-        place = np.where(rows.side == 0, rows.ts_recv, rows.order)
+        paired = rows.seen == FIRST | SECOND
+        ahead = rows.ts_recv - rows.other_ts_recv
+        self._skew.note(ahead[paired])
+        seen = (
+            rows.seen
+            | np.where(self._own[rows.channel], OWN, 0)
+            | np.where(paired & self._skew.strayed(ahead), STRAYED, 0)
+        )
         columns: dict[str, Integers] = {
-            "seen": (rows.seen | np.where(self._own[rows.channel], OWN, 0)).astype(np.int64),
-            "place": place,
+            "seen": seen.astype(np.int64),
+            "skew": np.full(seen.size, self._skew.usual, dtype=np.int64),
         }
         for side, (name, bit) in enumerate((("first", FIRST), ("second", SECOND))):
             there = (rows.seen & bit) != 0
@@ -185,6 +190,7 @@ class Account:
                 )
             ]
             columns |= zip((f"{name}_epoch", f"{name}_sequence", f"{name}_ts"), found, strict=True)
+            place = found[-1] + (self._skew.usual if side else 0)
             self._session(side, *(column[there] for column in (*found, place)))
         self._places.write(columns)
 

@@ -15,7 +15,7 @@ import zstandard
 
 from postprocess.ledger.account import ACCOUNT, BARS, CANDLES, HOUR_NS, HOURS, PLACES, Broken, Span, Tally, VenueGap
 from postprocess.ledger.bars import compare_bars
-from postprocess.ledger.filling import JITTER_NS, fill
+from postprocess.ledger.filling import Holes
 from postprocess.ledger.holes import Hole, Session, find_holes
 from postprocess.ledger.records import GapRecord
 from postprocess.ledger.seen import BLOCK, Seen
@@ -25,6 +25,11 @@ from tapeline.schemas import Schema
 
 STREAM_CHANNEL = "_stream"
 """Where the ledger counts the holes of an instance's stream, which is of all channels."""
+
+JITTER_NS = 250_000_000
+"""How far from a hole of one instance a message may come that fills it: lines to a venue differ by some milliseconds."""
+STRAYED_JITTER_NS = 5_000_000
+"""The same for a message that is paired with another: more might be by chance."""
 
 _COUNTS = ("primary_only", "replica_only", "in_both", "duplicates", "rejected", "gaps", "bars_expected", "bars_found")
 _TRADE_ID = "trade id"
@@ -217,8 +222,12 @@ def _fill(holes: Sequence[Hole], sessions: Sequence[Session], sides: int, places
         opened = np.array([begin if hole.opened is None else hole.opened for hole in counted], dtype=np.int64)
         closed = np.array([end if hole.closed is None else hole.closed for hole in counted], dtype=np.int64)
         sizes = np.array([hole.size for hole in counted], dtype=np.int64)
-        filled = fill(opened, closed, sizes, places.only_other(side) if sides == 2 else ())
-        for hole, count in zip(counted, filled.tolist(), strict=True):
+        fillable = Holes(opened, closed, sizes)
+        if sides == 2:
+            fillable.fill(places.only_other(side), JITTER_NS)
+            if (fillable.filled < sizes).any():
+                fillable.fill(places.strayed(side), STRAYED_JITTER_NS)
+        for hole, count in zip(counted, fillable.filled.tolist(), strict=True):
             hole.missing = hole.size - count
     for hole in holes:
         if not hole.last and hole.opened is not None:

@@ -14,10 +14,12 @@ FIRST, SECOND = 1, 2
 """Bits of `seen`: whose raw stream has the message."""
 OWN = 4
 """Bit of `seen`: an instance's word on itself, which says nothing of what the other has."""
+STRAYED = 8
+"""Bit of `seen`: two copies of content that comes again; each side has its copy where the other may have lost one."""
 
-_WIDE = ("place", "first_epoch", "first_sequence", "first_ts", "second_epoch", "second_sequence", "second_ts")
+_WIDE = ("skew", "first_epoch", "first_sequence", "first_ts", "second_epoch", "second_sequence", "second_ts")
 SCHEMA = pa.schema([("seen", pa.int8()), *((name, pa.int64()) for name in _WIDE)])
-"""`place` is the message's time by the first side's clock (ns); of a side that does not have it the three columns are 0."""
+"""`skew` makes a time of the second side one of the first's (ns); of a side that does not have the message all three columns are 0."""
 
 _ROW_GROUP = 131_072
 

@@ -9,10 +9,12 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
-from postprocess.ledger.places import FIRST, SECOND
+from postprocess.ledger.places import FIRST, SECOND, STRAYED
 from postprocess.ledger.seen import Integers
 
 _SIDES = ("first", "second")
+_PLACES = ("first_ts", "second_ts + skew")
+"""When a side had a message, by the first side's clock."""
 _AT_ONCE = 1 << 20
 
 Edge = tuple[int, int]
@@ -43,7 +45,7 @@ class Places:
         name = _SIDES[side]
         self._connection.register("wanted", wanted)
         found = self._connection.execute(
-            f"SELECT {name}_epoch, {name}_sequence, {name}_ts, place FROM read_parquet($files) SEMI JOIN wanted "
+            f"SELECT {name}_epoch, {name}_sequence, {name}_ts, {_PLACES[side]} FROM read_parquet($files) SEMI JOIN wanted "
             f"ON {name}_epoch = wanted.epoch AND {name}_sequence = wanted.sequence "
             f"WHERE seen & {(FIRST, SECOND)[side]} <> 0 AND {name}_sequence BETWEEN $low AND $high",
             {
@@ -55,10 +57,17 @@ class Places:
         return {(epoch, sequence): (stamp, place) for epoch, sequence, stamp, place in found.fetchall()}
 
     def only_other(self, side: int) -> Iterator[Integers]:
-        """When those messages came, by the first side's clock, that the other side has and this one has not."""
+        """When messages came, by the first side's clock, that the other side has and this one has not."""
+        return self._came(1 - side, (SECOND, FIRST)[side])
+
+    def strayed(self, side: int) -> Iterator[Integers]:
+        """When the other side had messages that were paired with one that this side had at quite another time."""
+        return self._came(1 - side, FIRST | SECOND | STRAYED)
+
+    def _came(self, side: int, seen: int) -> Iterator[Integers]:
         found = self._connection.sql(
-            "SELECT place FROM read_parquet($files) WHERE seen = $seen",
-            params={"files": self._files, "seen": (SECOND, FIRST)[side]},
+            f"SELECT {_PLACES[side]} FROM read_parquet($files) WHERE seen = $seen",
+            params={"files": self._files, "seen": seen},
         )
         for batch in found.to_arrow_reader(_AT_ONCE):
             yield batch.column(0).to_numpy()

@@ -72,6 +72,7 @@ bench: $(STAMP) ## measure everything; results in benchmarks/results
 bench-cold: $(STAMP) ## post-process at 1×, 2×, 4× of a size, and our tables against the usual alternatives (ARGS="--payloads 50000000")
 	@$(BIN)/python -m benchmarks.cold.scale $(ARGS)
 	@$(BIN)/python -m benchmarks.cold.compare
+	@$(BIN)/python -m benchmarks.cold.coalescing
 
 soak: $(STAMP) ## twenty minutes of faults, every payload accounted for; results in benchmarks/results (ARGS="--seconds 300 --rate 20000")
 	@$(BIN)/python -m tests.soak --report benchmarks/results/soak $(ARGS)

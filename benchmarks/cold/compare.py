@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import decimal
 import gzip
-import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +23,7 @@ from benchmarks.cold import truth_of_trades
 from benchmarks.cold.postprocessing import process
 from benchmarks.cold.results import Reader, Readers, Task, here, load, save
 from benchmarks.cold.synthetic_day import DAY, fill
+from benchmarks.cold.task import ReaderError, one, several
 from benchmarks.cold.truth_of_trades import Truth
 from tapeline.errors import TapelineError
 from tapeline.offline.lake import Lake
@@ -34,17 +33,11 @@ from tapeline.offline.views import connect
 NAUTILUS = "nautilus_trader==1.221.0"
 """The last one for Python 3.11."""
 
-_READERS = Path(__file__).parent / "readers"
-_ROOT = Path(__file__).parents[2]
 _RUNS = 3
 _HOUR = 3_600_000_000_000
 _MINUTES_OF_HOUR = 60
 _PROVIDER, _SYMBOL = "BINANCE_SPOT", "BTCUSDT"
 _CSV = ("exchange", "symbol", "timestamp", "local_timestamp", "id", "side", "price", "amount")
-
-
-class ReaderError(TapelineError):
-    """A reader failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +87,7 @@ def _measure(home: Path, trades: int, nautilus: str | None, told: dict[str, str]
     truth = truth_of_trades.read(home / "plain", _PROVIDER, _SYMBOL)
     python = nautilus or _environment(home / "environment")
     catalog = {"place": str(home / "catalog"), "csv": str(home / "plain")}
-    written = _one(python, "nautilus_catalog", "write", catalog)
+    written = one(python, "nautilus_catalog", "write", catalog)
     _say(f"CSV files and a Nautilus catalogue written, the latter in {written['seconds']:.0f} s")
     readers = [_reader(way, truth) for way in _ways(home, python)]
     count = sum(sums.trades for sums in truth.sums.values())
@@ -161,29 +154,12 @@ def _reader(way: Way, truth: Truth) -> Reader:
     }
     tasks = {}
     for name, arguments in given.items():
-        runs = [_one(way.python, way.module, name, arguments) for _ in range(_RUNS)]
-        agrees, off = _held(way, name, runs[0]["answer"], truth, hour)
-        tasks[name] = Task(
-            round(statistics.median(run["seconds"] for run in runs), 4),
-            round(statistics.median(run["cpu_seconds"] for run in runs), 4),
-            max(run["peak_bytes"] for run in runs),
-            agrees,
-            off,
-        )
+        told = several(way.python, way.module, name, arguments, _RUNS)
+        agrees, off = _held(way, name, told["answer"], truth, hour)
+        tasks[name] = Task(told["seconds"], told["cpu_seconds"], told["peak_bytes"], agrees, off)
         _say(f"{way.name}, {name}: {tasks[name].seconds:.3f} s{'' if agrees else ', DIFFERS'}")
     disk = sum(file.stat().st_size for file in way.disk.rglob("*") if file.is_file())
     return Reader(way.name, disk, way.columns, tasks, way.note)
-
-
-def _one(python: str, module: str, task: str, given: dict[str, Any]) -> dict[str, Any]:
-    command = [python, str(_READERS / "one.py"), str(_READERS / f"{module}.py"), task, json.dumps(given)]
-    # Our own readers import Tapeline; the other environment has it not.
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)} if python == sys.executable else dict(os.environ)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise ReaderError(f"reader {module}, {task}: {done.stderr.strip()[-1000:]}")
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
 
 
 def _held(way: Way, task: str, answer: Any, truth: Truth, hour: int) -> tuple[bool, str]:

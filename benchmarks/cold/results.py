@@ -79,11 +79,33 @@ class Readers(msgspec.Struct):
     readers: list[Reader] = []
 
 
+class Coalesced(msgspec.Struct):
+    """One way to make two instances one."""
+
+    name: str
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    agrees: bool
+
+
+class Coalescing(msgspec.Struct):
+    """Ways to make two instances one, side by side."""
+
+    machine: dict[str, str]
+    provider: str
+    rows: int
+    payloads: int
+    runs: int
+    ways: list[Coalesced] = []
+
+
 class Cold(msgspec.Struct):
     """Everything measured of the cold path; the parts may be of different runs."""
 
     scale: Scale | None = None
     readers: Readers | None = None
+    coalescing: Coalescing | None = None
 
 
 def load(folder: Path = FOLDER) -> Cold:
@@ -112,6 +134,8 @@ def _page(cold: Cold) -> list[str]:
         lines += _scale(cold.scale)
     if cold.readers is not None:
         lines += _readers(cold.readers)
+    if cold.coalescing is not None:
+        lines += _coalescing(cold.coalescing)
     return lines[:-1]
 
 
@@ -192,6 +216,23 @@ def _readers(readers: Readers) -> list[str]:
         rows.append("| " + " | ".join(cells) + " |")
     notes = [f"- {reader.name}: {reader.note}" for reader in readers.readers if reader.note]
     return [*rows, "", *notes, ""] if notes else [*rows, ""]
+
+
+def _coalescing(made: Coalescing) -> list[str]:
+    rows = [
+        "## Two instances made one",
+        "",
+        f"{made.rows:,} raw payloads of {made.provider}, {made.payloads:,} messages. On {_on(made.machine)}",
+        f"Medians of {made.runs} runs. SQL is right only where no content ever comes twice, and orders by two clocks that differ.",
+        "",
+        "| | s | CPU-s per M raw payloads | most memory | finds what was made |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    for way in made.ways:
+        cost = way.cpu_seconds / made.rows * 1e6
+        found = "yes" if way.agrees else "no"
+        rows.append(f"| {way.name} | {way.seconds:.2f} | {cost:.2f} | {_mega(way.peak_bytes)} | {found} |")
+    return [*rows, ""]
 
 
 def _mega(much: int) -> str:

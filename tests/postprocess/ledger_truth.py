@@ -75,13 +75,22 @@ class Day:
             columns[0].astype(np.int32), columns[1].astype(np.uint8), columns[2].astype(np.uint8), *columns[3:]
         )
 
-    def account(self, folder: Path, channels: set[int] | None = None, batch: int = 1000) -> Path:
-        """The account of the unit that has these channels."""
+    def account(
+        self,
+        folder: Path,
+        channels: set[int] | None = None,
+        day: int = 0,
+        broken: tuple[int, int, int, int, str] | None = None,
+    ) -> Path:
+        """The account of the unit that has these channels, of the day that is so many after the first."""
         folder.mkdir(parents=True)
-        account = Account(("PRIMARY", "REPLICA"), self.channels, folder, (START, START + DAY_NS))
+        span = (START + day * DAY_NS, START + (day + 1) * DAY_NS)
+        account = Account(("PRIMARY", "REPLICA"), self.channels, folder, span)
         wanted = [place for place, channel in enumerate(self.channel) if channels is None or channel in channels]
-        for start in range(0, len(wanted), batch):
-            account.note_rows(self.columns(wanted[start : start + batch]))
+        for start in range(0, len(wanted), 1000):
+            account.note_rows(self.columns(wanted[start : start + 1000]))
+        if broken:
+            account.note_broken(*broken)
         account.close()
         return folder
 

@@ -51,7 +51,7 @@ class Canonical:
     def __init__(self, venue: Venue, instances: Sequence[str], channels: Sequence[Channel], texts: Texts) -> None:
         self._merged = len(instances) > 1
         instance = MERGED if self._merged else instances[0]
-        meaning = _uncounted(venue.meaning) if self._merged else venue.meaning
+        meaning = uncounted(venue.meaning) if self._merged else venue.meaning
         self._kernel = Normalizer(encode(meaning), venue.provider, instance, "dbn")
         self._columns = Columns(_SIDECAR, texts)
         self._channels = [(channel.name, channel.schema) for channel in channels]
@@ -150,6 +150,6 @@ def _codes(texts: Texts, words: Sequence[str]) -> Codes:
     return np.array([texts.code(word) for word in words], np.int32)
 
 
-def _uncounted(meaning: Meaning) -> Meaning:
+def uncounted(meaning: Meaning) -> Meaning:
     """Without counters over a connection: of two connections that complete each other, neither's is whole."""
     return replace(meaning, mappings=tuple(replace(mapping, counters=()) for mapping in meaning.mappings))

@@ -47,8 +47,8 @@ def findings(ledger: DayLedger) -> list[Finding]:
     if not ledger.versions:
         found.append(Finding("", "the day is published empty: no provider has raw payloads"))
     found += [
-        Finding(provider, f"no payload on any channel from {hour:02d}:00 to {hour + 1:02d}:00")
-        for provider, hour in silent_hours(ledger)
+        Finding(provider, f"no payload on any channel from {first:02d}:00 to {last + 1:02d}:00")
+        for provider, first, last in _runs(silent_hours(ledger))
     ]
     for provider, total in ledger.providers().items():
         found += _gap_findings(provider, [gap for gap in ledger.gaps if gap.provider == provider], ledger.day)
@@ -105,6 +105,17 @@ def silent_hours(ledger: DayLedger) -> list[tuple[str, int]]:
         spoken = {hour for channel in channels for hour, counts in channel.hours.items() if counts.payloads}
         found += [(provider, hour) for hour in _between(spoken)]
     return found
+
+
+def _runs(hours: list[tuple[str, int]]) -> list[tuple[str, int, int]]:
+    """Hours that follow one another, together."""
+    runs: list[tuple[str, int, int]] = []
+    for provider, hour in hours:
+        if runs and runs[-1][::2] == (provider, hour - 1):
+            runs[-1] = (provider, runs[-1][1], hour)
+        else:
+            runs.append((provider, hour, hour))
+    return runs
 
 
 def quiet_hours(channel: ChannelLedger) -> list[int]:

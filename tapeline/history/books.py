@@ -44,7 +44,7 @@ class Books:
         wanted = np.isin(self._book >> 32, np.fromiter(found, dtype=np.int64))
         order = self._best_first(wanted)
         books, starts = np.unique(self._book[order], return_index=True)
-        ends = np.append(starts[1:], len(order))
+        ends = np.append(starts, len(order))[1:]
         levels = {int(book): order[a:b] for book, a, b in zip(books, starts, ends, strict=True)}
         for book, newest in self._newest.items():
             if book >> 32 in found:

@@ -117,7 +117,9 @@ class Outlet:
     def _marked(self, provider: str, action: int, at: int) -> list[bytes]:
         name = market_data(REPLAY, Schema.STATUS, provider, REPLAY_CHANNEL)
         record = _status(action, at)
+        anew = [command("PUBLISH", name.format(), b"")] if action == BEGINS else []
         return [
+            *anew,
             command("PUBLISH", name.format(), record),
             command("SET", redis_keys.snapshot(name), record),
             command("SADD", redis_keys.channels(provider, REPLAY), name.format()),

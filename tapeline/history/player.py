@@ -225,11 +225,11 @@ class Player:
         """Brings the late-join keys up to date where that is due."""
         if now < self._flush_at or not self._dirty:
             return
-        started = time.perf_counter()
+        started = self._clock.now()
         self._offer(outlet.keys(self._late.told()))
         self._dirty = False
-        pause = max(self._flush_seconds, _FLUSH_SHARE * (time.perf_counter() - started))
-        self._flush_at = now + round(pause * 1e9)
+        pause = max(round(self._flush_seconds * 1e9), _FLUSH_SHARE * (self._clock.now() - started))
+        self._flush_at = now + pause
 
     def _refresh_all(self) -> None:
         """What a Redis that has forgotten everything needs."""

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cold import truth_of_trades
-from benchmarks.cold.postprocessing import process
-from benchmarks.cold.results import Reader, Readers, Task, here, load, save
+from benchmarks.cold.postprocessing import How, process
+from benchmarks.cold.results import FOLDER, Reader, Readers, Task, here, load, save
 from benchmarks.cold.synthetic_day import DAY, fill
 from benchmarks.cold.task import ReaderError, one, several
 from benchmarks.cold.truth_of_trades import Truth
@@ -63,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--nautilus", metavar="PYTHON", help=f"an interpreter that has {NAUTILUS} (default: an environment is made)"
     )
+    parser.add_argument(
+        "--results", type=Path, default=FOLDER, metavar="DIR", help="where the figures go (default: benchmarks/results)"
+    )
     args = parser.parse_args(argv)
     told = here()
     with tempfile.TemporaryDirectory(dir=args.work) as folder:
@@ -71,16 +74,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         except TapelineError as error:
             print(f"compare: {error}", file=sys.stderr)
             return 1
-    cold = load()
+    cold = load(args.results)
     cold.readers = readers
-    _say(f"written to {save(cold).name}")
+    _say(f"written to {save(cold, args.results).name}")
     return 0 if all(task.agrees for reader in readers.readers for task in reader.tasks.values()) else 1
 
 
 def _measure(home: Path, trades: int, nautilus: str | None, told: dict[str, str]) -> Readers:
     made = fill(home / "store", 2 * trades, threshold=600.0, trades_only=True)
     _say(f"made {made.payloads:,} trades in {made.seconds:.0f} s")
-    spent = process(DAY, home / "store", home, workers=os.cpu_count() or 1)
+    spent = process(DAY, home / "store", home, How("local", os.cpu_count() or 1))
     _say(f"post-process took {spent.seconds:.0f} s")
     shutil.rmtree(home / "store")
     _write_csv(home)

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.cold.postprocessing import FailedError, process
-from benchmarks.cold.results import Scale, Size, here, load, save
+from benchmarks.cold.postprocessing import FailedError, How, process
+from benchmarks.cold.results import FOLDER, Scale, Size, here, load, save
 from benchmarks.cold.synthetic_day import DAY, Made, fill
 from tapeline.errors import TapelineError
 from tapeline.offline.lake import Lake, Manifest
@@ -28,7 +28,7 @@ from tapeline.offline.views import connect
 _WHOLE_DAY = 200_000_000
 _MINUTES = 1440
 _FEWEST_MINUTES = 4
-_ROW_DISK_BYTES = 175
+_ROW_DISK_BYTES = 120
 """At most on disk for each raw payload, store and lake together; a run that would not fit is not begun."""
 
 _LOOK_SECONDS = 2.0
@@ -45,26 +45,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--task-memory", type=int, metavar="BYTES", help="TAPELINE_TASK_MEMORY_BYTES (default: its own)"
     )
+    parser.add_argument("--executor", choices=("local", "spark"), default="local")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where to work (default: a temporary folder)")
+    parser.add_argument(
+        "--results", type=Path, default=FOLDER, metavar="DIR", help="where the figures go (default: benchmarks/results)"
+    )
     args = parser.parse_args(argv)
     scale = Scale(here())
     for times in sorted(args.times):
         try:
             with tempfile.TemporaryDirectory(dir=args.work) as folder:
-                size = _measure(Path(folder), times, args.payloads * times, args.workers, args.task_memory)
+                size = _measure(
+                    Path(folder), times, args.payloads * times, How(args.executor, args.workers, args.task_memory)
+                )
         except TapelineError as error:
             print(f"scale: {times}×: {error}", file=sys.stderr)
             return 1
         scale.sizes.append(size)
         _say(_told(size, scale.sizes[0]))
         # Kept after every size: a long run that is cut short has told what it knows.
-        cold = load()
+        cold = load(args.results)
         cold.scale = scale
-        save(cold)
+        save(cold, args.results)
     return 0 if all(size.as_made for size in scale.sizes) else 1
 
 
-def _measure(home: Path, times: int, rows: int, workers: int, task_memory: int | None) -> Size:
+def _measure(home: Path, times: int, rows: int, how: How) -> Size:
     free = shutil.disk_usage(home).free
     if rows * _ROW_DISK_BYTES > free:
         raise FailedError(
@@ -73,12 +79,12 @@ def _measure(home: Path, times: int, rows: int, workers: int, task_memory: int |
     minutes = min(max(-(-_MINUTES * rows // _WHOLE_DAY), _FEWEST_MINUTES), _MINUTES)
     store, data = home / "store", home / "data"
     data.mkdir()
-    made = fill(store, rows, minutes=minutes, workers=workers)
+    made = fill(store, rows, minutes=minutes, workers=how.workers)
     _say(
         f"{times}×: {made.rows:,} raw payloads in {made.objects:,} objects made in {made.seconds:.0f} s; post-process runs"
     )
     with _watched(data) as most:
-        spent = process(DAY, store, data, workers, task_memory)
+        spent = process(DAY, store, data, how)
     lake = Lake.under(data)
     manifests = lake.current()
     by_table = _by_table(manifests)
@@ -94,7 +100,8 @@ def _measure(home: Path, times: int, rows: int, workers: int, task_memory: int |
         out_bytes=sum(by_table.values()),
         out_by_table=by_table,
         work_bytes=most[0],
-        workers=workers,
+        workers=how.workers,
+        executor=how.executor,
         seconds=spent.seconds,
         cpu_seconds=spent.cpu_seconds,
         peak_bytes=spent.peak_bytes,

@@ -1,6 +1,6 @@
 """The same in SQL: DuckDB over the same objects, a message for each different content of a channel, in order of receipt.
 
-Right only where no content ever comes twice, and the order is by two clocks that differ.
+Content that comes again is taken for the same message, and the order is by two clocks that differ.
 """
 
 from __future__ import annotations

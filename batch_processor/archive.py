@@ -17,7 +17,7 @@ from batch_processor.gaps import GapLog
 from batch_processor.split import Run
 from batch_processor.window import Cut, GapRecord, Window
 from tapeline.errors import RefusedError
-from tapeline.objectstore import ObjectStore
+from tapeline.objectstore import ObjectMissingError, ObjectStore
 from tapeline.partitions import Partition, folder, object_key, parse_key
 from tapeline.rawfile import compress
 from tapeline.stream import Position
@@ -66,12 +66,14 @@ class Archive:
 
         Raises ProgressError where what stands there is no progress, and what the store raises.
         """
-        if self._store.put(self._progress, msgspec.json.encode(_Progress(0, 0, 0))):
-            return None
         try:
+            # Read first: there are stores that make a bucket which is written to, however misspelt.
             read = msgspec.json.decode(self._store.get(self._progress), type=_Progress)
+        except ObjectMissingError:
+            read = _Progress(0, 0)
         except msgspec.DecodeError as error:
             raise ProgressError(f"object {self._progress} is no progress: {error}") from error
+        self._store.put(self._progress, msgspec.json.encode(_Progress(0, 0)))
         self._after_ts = read.ts_recv
         return Position(read.epoch, read.sequence) if read.epoch else None
 

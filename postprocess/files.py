@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from postprocess.batches import Integers
-from postprocess.codes import Codes, Texts, waiting
+from postprocess.codes import Codes, Texts
 from postprocess.columns import Part
 from postprocess.dbn_parts import DbnParts
 from postprocess.parquet import Parts, group_sizes, groups
@@ -68,7 +68,7 @@ class UnitFiles:
         """Rows of a table, texts as codes, in the order of the stream, and the code that each is sorted by."""
         spool = self._spools.get(table.name)
         if spool is None:
-            spool = self._spools[table.name] = Spool(waiting(table.columns), self._texts)
+            spool = self._spools[table.name] = Spool(self._texts, self._unit.memory_bytes)
         spool.add(rows, keys)
         # Half of what a unit may hold: to sort rows takes as much again.
         while sum(spool.bytes for spool in self._spools.values()) > self._unit.memory_bytes // 2:

@@ -1,13 +1,14 @@
 """Rows of one table that wait to be sorted: in memory, and in temporary files when they grow too many.
 
 Rows come in the order of the stream and leave by their text (a symbol, a channel) and, within it, in the same order. A run is what
-was in memory at one time, sorted, in a file without a name that is gone with the process.
+was in memory at one time, sorted, in a file without a name that is gone with the process. However many rows come, what is held while
+they leave is bounded: so many runs are made one, and of each a piece is in memory.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -15,8 +16,12 @@ import pyarrow as pa
 
 from postprocess.codes import Codes, Texts
 
-_RUN_ROWS = 8192
-"""Rows of a run that are in memory at a time while it is read back."""
+_MOST_RUNS = 64
+"""Runs that are read back at a time; where there are more, they are made one first."""
+
+_LEAST_PIECE_BYTES = 64 << 10
+_LARGEST_PIECE_BYTES = 4 << 20
+"""Of a run that is read back, what is in memory at a time."""
 
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -24,9 +29,10 @@ _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 class Spool:
     """One table's rows; texts are codes of `texts`."""
 
-    def __init__(self, schema: pa.Schema, texts: Texts) -> None:
-        self._schema = schema
+    def __init__(self, texts: Texts, memory_bytes: int) -> None:
         self._texts = texts
+        piece = memory_bytes // (4 * _MOST_RUNS)
+        self._piece_bytes = min(max(piece, _LEAST_PIECE_BYTES), _LARGEST_PIECE_BYTES)
         self._rows: list[pa.Table] = []
         self._keys: list[Codes] = []
         self._runs: list[_Run] = []
@@ -46,30 +52,32 @@ class Spool:
     def spill(self) -> None:
         """Moves what is in memory into a file."""
         if self._rows:
-            self._runs.append(_Run(*self._sorted()))
+            rows, counts = self._sorted()
+            self._runs.append(_Run([rows], counts, self._piece_bytes))
+        if len(self._runs) == _MOST_RUNS:
+            self._runs = [_Run(_merged(self._runs, self._codes()), dict(self.counts()), self._piece_bytes)]
 
     def counts(self) -> list[tuple[int, int]]:
         """Codes and their numbers of rows, in the order in which `sorted` gives them."""
-        ranks = self._texts.ranks()
-        codes = (np.flatnonzero(self._counts) - 1).tolist()
-        return [(code, int(self._counts[code + 1])) for code in sorted(codes, key=lambda code: int(ranks[code]))]
+        return [(code, int(self._counts[code + 1])) for code in self._codes()]
 
     def sorted(self) -> Iterator[pa.Table]:
         """All rows by text, then in the order of the stream; the spool is empty then."""
         parts: list[_Run | _Held] = list(self._runs)
         if self._rows:
             parts.append(_Held(*self._sorted()))
-        for code, _ in self.counts():
-            for part in parts:
-                yield from part.take(code)
-        for part in parts:
-            part.close()
+        yield from _merged(parts, self._codes())
         self._runs.clear()
 
     def close(self) -> None:
         """Lets go of everything."""
         for run in self._runs:
             run.close()
+
+    def _codes(self) -> list[int]:
+        ranks = self._texts.ranks()
+        codes: list[int] = (np.flatnonzero(self._counts) - 1).tolist()
+        return sorted(codes, key=lambda code: int(ranks[code]))
 
     def _sorted(self) -> tuple[pa.Table, dict[int, int]]:
         rows = pa.concat_tables(self._rows)
@@ -105,11 +113,15 @@ class _Held:
 class _Run:
     """Sorted rows in a file."""
 
-    def __init__(self, rows: pa.Table, counts: dict[int, int]) -> None:
+    def __init__(self, tables: Iterable[pa.Table], counts: dict[int, int], piece_bytes: int) -> None:
         self._counts = counts
         self._file: BinaryIO = tempfile.TemporaryFile(prefix="tapeline-")  # noqa: SIM115  # closed by `close`
-        with pa.ipc.new_stream(self._file, rows.schema, options=_COMPRESSED) as writer:
-            writer.write_table(rows, max_chunksize=_RUN_ROWS)
+        writer: pa.ipc.RecordBatchStreamWriter | None = None
+        for rows in _of_size(tables, piece_bytes):
+            writer = writer or pa.ipc.new_stream(self._file, rows.schema, options=_COMPRESSED)
+            writer.write_table(rows)
+        if writer is not None:
+            writer.close()
         self._file.seek(0)
         self._reader: pa.ipc.RecordBatchStreamReader | None = None
         self._rest: pa.Table | None = None
@@ -117,13 +129,40 @@ class _Run:
     def take(self, code: int) -> Iterator[pa.Table]:
         count = self._counts.get(code, 0)
         while count:
-            if self._rest is None or not self._rest.num_rows:
+            if self._rest is None:
                 self._reader = self._reader or pa.ipc.open_stream(self._file)
                 self._rest = pa.Table.from_batches([self._reader.read_next_batch()])
             given = self._rest.slice(0, count)
-            self._rest = self._rest.slice(given.num_rows)
+            # A slice of nothing would keep the whole piece.
+            self._rest = self._rest.slice(given.num_rows) if given.num_rows < self._rest.num_rows else None
             count -= given.num_rows
             yield given
 
     def close(self) -> None:
         self._file.close()
+
+
+def _merged(parts: Sequence[_Run | _Held], codes: Sequence[int]) -> Iterator[pa.Table]:
+    """The rows of all parts by code, of each code those of the earlier parts first; the parts are closed then."""
+    for code in codes:
+        for part in parts:
+            yield from part.take(code)
+    for part in parts:
+        part.close()
+
+
+def _of_size(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The same rows in pieces of about so many bytes, whatever they come in."""
+    gathered: list[pa.Table] = []
+    held = 0
+    for table in tables:
+        rows = max(1, table.num_rows * size // max(1, table.nbytes))
+        for begin in range(0, table.num_rows, rows):
+            piece = table.slice(begin, rows)
+            gathered.append(piece)
+            held += piece.nbytes
+            if held >= size:
+                yield pa.concat_tables(gathered).combine_chunks()
+                gathered, held = [], 0
+    if gathered:
+        yield pa.concat_tables(gathered).combine_chunks()

@@ -51,11 +51,11 @@ def run(args: argparse.Namespace) -> int:
     import uvloop
 
     from tapeline.cli._redis import redis_url
-    from tapeline.history.choice import choose
+    from tapeline.history.choice import NothingThereError, choose
     from tapeline.history.lake_files import LakeFiles
     from tapeline.history.places import lake_of
     from tapeline.history.schedule import speed_of
-    from tapeline.history.span import Span
+    from tapeline.history.span import Span, iso
 
     span = Span.parse(args.start, args.end)
     speed = speed_of(args.speed)
@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     choice = choose(lake, files, span, args.patterns)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         played = runner.run(_play(url, choice, _streams(args.raw, choice, files), span, speed))
+    if not played.records and not played.stopped:
+        raise NothingThereError(f"those channels have nothing from {iso(span.start)} to {iso(span.end)}")
     if args.json:
         print(json.dumps(dataclasses.asdict(played)))
     else:

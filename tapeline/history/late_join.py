@@ -70,7 +70,8 @@ class _Waiting:
         self.rows += run.end - run.start
         before = self._runs.pop((id(run.records), run.start), None)
         # A run keeps its array alive, so that its id stays its own.
-        self._runs[id(run.records), run.end] = run if before is None else run._replace(start=before.start)
+        start = run.start if before is None else before.start
+        self._runs[id(run.records), run.end] = Run(run.place, run.channels, run.records, start, run.end)
 
     def taken(self) -> tuple[npt.NDArray[np.int32], Records]:
         """All of them, which wait no longer."""

@@ -162,6 +162,8 @@ class Player:
         async for before, ready in _ahead(steps, stop):
             for block in before:
                 self._late.pass_over(block)
+                self.played.at = int(block.when[-1])
+            self._heard(self.played)
             if not ready:
                 continue
             if not self._schedule.begun:

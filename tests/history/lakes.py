@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 from tapeline.consumer.layout import LAYOUTS
+from tapeline.objectstore import open_store
 from tapeline.schemas import Schema
 from tests.postprocess.raw_store import fill
 from tests.postprocess.running import make
@@ -42,6 +43,14 @@ def make_lake(root: Path) -> Path:
     for day in (DAY, NEXT_DAY):
         assert not make(day, store, lake).problems
     return lake
+
+
+def copy_lake(lake: Path, url: str) -> None:
+    """Puts what is published into another store."""
+    store = open_store(url)
+    for path in sorted(path for path in lake.rglob("*") if path.is_file()):
+        if path.relative_to(lake).parts[0] not in ("work", ".incoming"):
+            store.put(path.relative_to(lake).as_posix(), path.read_bytes())
 
 
 @dataclass(frozen=True)

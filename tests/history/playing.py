@@ -32,7 +32,7 @@ _PREFIX = "MARKET_DATA.REPLAY."
 
 
 def chosen(
-    lake: Path, span: Span = WHOLE, patterns: Sequence[str] = ALL, *, raw: bool = False
+    lake: Path | str, span: Span = WHOLE, patterns: Sequence[str] = ALL, *, raw: bool = False
 ) -> tuple[Choice, Streams]:
     """What a replay takes out of a lake."""
     files = LakeFiles(Lake.at(lake))
@@ -43,7 +43,7 @@ def chosen(
 
 
 async def play(
-    lake: Path,
+    lake: Path | str,
     url: str,
     span: Span = WHOLE,
     patterns: Sequence[str] = ALL,

@@ -15,12 +15,14 @@ from tapeline.consumer import Consumer, Definitions, Reason
 from tapeline.consumer.layout import LAYOUTS
 from tapeline.errors import UsageError
 from tapeline.history.choice import NothingThereError
+from tapeline.history.export import export
 from tapeline.history.lease import ReplayRunningError
 from tapeline.history.player import moment_ns, sets
 from tapeline.history.schedule import Schedule
 from tapeline.history.span import Span
+from tapeline.offline.lake import Lake
 from tapeline.schemas import Schema
-from tests.history.lakes import DAY_NS, MIDNIGHT, Truth
+from tests.history.lakes import DAY_NS, MIDNIGHT, Truth, copy_lake
 from tests.history.playing import ALL, WHOLE, Gate, Heard, book, books, chosen, holes, listening, play, until
 
 PROVIDERS = {"BINANCE_SPOT", "KRAKEN", "DERIBIT", "OKX"}
@@ -138,6 +140,45 @@ async def test_a_consumer_that_is_cut_off_joins_again(lake: Path, canonical: Tru
     assert holes(heard) == {Reason.DISCONNECTED}
     for channel in books(canonical.channels()):
         assert book(heard.snapshots.get(channel, b""), heard.of(channel)) == book(canonical.of(channel)), channel
+
+
+async def test_a_lost_connection_loses_nothing(lake: Path, canonical: Truth, redis_url: str) -> None:
+    """History waits until Redis is there again; what had been under way goes out again and is taken once."""
+    gate = Gate(300_000_000)
+    async with listening(redis_url) as (heard, _), Redis.from_url(redis_url) as redis:
+        playing = asyncio.create_task(play(lake, redis_url, speed=1.0, clock=gate))
+        await until(gate.reached.is_set)
+        assert await redis.client_kill_filter(_type="normal", skipme=True)
+        gate.let_through()
+        await playing
+        await until(lambda: heard.ended == PROVIDERS)
+    check(heard, canonical)
+    assert holes(heard) == set()
+
+
+async def test_a_lake_in_s3_is_replayed_and_exported(
+    lake: Path, canonical: Truth, redis_url: str, s3_store: str, tmp_path: Path
+) -> None:
+    """Where the tables are makes no difference."""
+    copy_lake(lake, s3_store)
+    span = Span(canonical.middle(), MIDNIGHT + DAY_NS)
+    for raw in (False, True):
+        async with listening(redis_url) as (heard, _):
+            await play(s3_store, redis_url, span, ["TRADES.*"], raw=raw)
+            await until(lambda: heard.ended == PROVIDERS)
+        for channel in canonical.channels(span.start, span.end):
+            if channel.startswith("TRADES."):
+                assert heard.of(channel) == canonical.of(channel, span.start, span.end)
+    for place in (lake, s3_store):
+        export(
+            Lake.at(place),
+            Schema.MBO,
+            "BTCUSDT",
+            None,
+            WHOLE,
+            tmp_path / f"{'s3' if place == s3_store else 'here'}.dbn",
+        )
+    assert (tmp_path / "s3.dbn").read_bytes() == (tmp_path / "here.dbn").read_bytes()
 
 
 async def test_another_replay_begins_anew_for_who_still_listens(lake: Path, canonical: Truth, redis_url: str) -> None:

@@ -195,19 +195,24 @@ class Account:
         self._places.write(columns)
 
     def _session(self, side: int, epochs: Integers, sequences: Integers, stamps: Integers, places: Integers) -> None:
-        for epoch in np.unique(epochs).tolist():
-            of = epochs == epoch
-            key = (side, epoch)
-            self._seen.setdefault(key, Seen()).note(sequences[of])
-            of &= self._within(stamps)
-            if not of.any():
-                continue
-            bounds = [
-                int(end) for column in (sequences, stamps, places) for end in (column[of].min(), column[of].max())
-            ]
-            span = Span(*bounds)
-            before = self._spans.get(key)
-            self._spans[key] = span if before is None else before.joined(span)
+        if not epochs.size:
+            return
+        if epochs.min() != epochs.max():
+            for epoch in np.unique(epochs).tolist():
+                of = epochs == epoch
+                self._session(side, epochs[of], sequences[of], stamps[of], places[of])
+            return
+        key = (side, int(epochs[0]))
+        self._seen.setdefault(key, Seen()).note(sequences)
+        ours = self._within(stamps)
+        if not ours.any():
+            return
+        bounds = [
+            int(end) for column in (sequences, stamps, places) for end in (column[ours].min(), column[ours].max())
+        ]
+        span = Span(*bounds)
+        before = self._spans.get(key)
+        self._spans[key] = span if before is None else before.joined(span)
 
     def _within(self, stamps: Integers) -> npt.NDArray[np.bool_]:
         return (stamps >= self._begin) & (stamps < self._end)

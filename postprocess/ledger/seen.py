@@ -25,8 +25,9 @@ class Seen:
         if not sequences.size:
             return
         numbers = sequences // BLOCK
-        for number in np.unique(numbers).tolist():
-            within = sequences[numbers == number] % BLOCK
+        alone = numbers.min() == numbers.max()
+        for number in [int(numbers[0])] if alone else np.unique(numbers).tolist():
+            within = (sequences if alone else sequences[numbers == number]) % BLOCK
             bits = self.blocks.get(number)
             if bits is None:
                 bits = self.blocks[number] = np.zeros(BLOCK // 8, dtype=np.uint8)

@@ -9,7 +9,7 @@ from tapeline.offline.ledger_findings import quiet_hours
 from tapeline.offline.ledger_markup import RULE, WRONG, box, cut, key, safe, short, svg, words
 
 _NAMES, _CELL, _ROW, _HEAD, _SUM = 330, 31, 20, 22, 70
-_NAME_SIGNS = 44
+_NAME_SIGNS = 40
 
 ALL, MOST, PART, FEW, ALONE = "#6baed6", "#9ecae1", "#c6dbef", "#e6f0f9", "#fdc98d"
 _SILENT = f"repeating-linear-gradient(45deg,#fff 0 3px,{RULE} 3px 6px)"

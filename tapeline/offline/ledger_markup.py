@@ -13,8 +13,11 @@ WRONG = "#c2410c"
 
 def safe(text: object) -> str:
     """Text for HTML and SVG, also in attributes; signs that cannot be shown become their numbers."""
-    shown = "".join(sign if sign.isprintable() or sign == "\n" else f"\\u{ord(sign):04x}" for sign in str(text))
-    return escape(shown, quote=True)
+    return escape(_shown(str(text)), quote=True)
+
+
+def _shown(text: str) -> str:
+    return "".join(sign if sign.isprintable() or sign == "\n" else f"\\u{ord(sign):04x}" for sign in text)
 
 
 def svg(width: float, height: float, label: str, parts: Iterable[str]) -> str:
@@ -55,7 +58,8 @@ def short(count: int) -> str:
 
 
 def cut(text: str, signs: int) -> str:
-    """Text of at most so many signs, its end kept."""
+    """Text of at most so many signs, both ends kept."""
+    text = _shown(text)
     return text if len(text) <= signs else text[: signs // 2] + "…" + text[-(signs - signs // 2 - 1) :]
 
 

@@ -12,8 +12,11 @@ import pytest
 
 from tapeline.errors import TapelineError
 from tapeline.objectstore import open_store
+from tapeline.offline.answer_text import of_bytes
 from tapeline.offline.lake import File, Lake, LakeError, Made, Manifest, version_folder
 from tapeline.offline.tables import MOST_VERSIONS, all_tables
+from tapeline.partitions import Partition, object_key
+from tapeline.rawfile import RawRow, compress, encode_rows
 from tapeline.sql.dialect import checked
 from tapeline.sql.local import ask
 from tests.sql import hard
@@ -99,3 +102,17 @@ def test_no_version_is_published_that_athena_would_not_look_for(tmp_path: Path) 
     with pytest.raises(LakeError, match=f"no version above {MOST_VERSIONS}"):
         publish(lake, FIRST, "KRAKEN", one_trade("X"), version=MOST_VERSIONS + 1)
     assert lake.published(FIRST) is None
+
+
+def test_the_raw_store_is_read_exactly_here(tmp_path: Path) -> None:
+    """Each hard payload, the one of 5 MB too, out of `raw_objects` as it came from the venue, by the page's own expression."""
+    store = open_store(str(tmp_path))
+    sent = (*hard.PAYLOADS, hard.LARGE)
+    rows = [RawRow(7, number, 1, number, data) for number, data in enumerate(sent, 1)]
+    partition = Partition("REPLICA", "KRAKEN", "", "book.BTC/USD", 2026, 1, 1)
+    store.put(object_key("", partition, 7, 1, len(rows)), compress(encode_rows(rows)))
+    sql = (
+        "SELECT CASE encoding WHEN 'base64' THEN from_base64(payload) ELSE to_utf8(payload) END AS data FROM raw_objects "
+        "WHERE channel = 'book.BTC%2FUSD' AND schema IS NULL AND instance = 'REPLICA' ORDER BY sequence"
+    )
+    assert ask(Lake.at(tmp_path / "lake"), str(tmp_path), sql).rows == [[of_bytes(data)] for data in sent]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
@@ -78,7 +79,6 @@ def _start(settings: Settings) -> SparkContext:
     from py4j.protocol import Py4JError
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
-    from pyspark.java_gateway import launch_gateway
 
     log = settings.data_dir / "spark.log"
     first = SparkConf(loadDefaults=False).set("spark.ui.showConsoleProgress", "false")
@@ -89,9 +89,7 @@ def _start(settings: Settings) -> SparkContext:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as told:
-            gateway = cast(Any, launch_gateway)(first, {"stdout": told, "stderr": told})
+        gateway = _gateway(first, log)
         conf = SparkConf(loadDefaults=True, _jvm=gateway.jvm)
         for name, value in first.getAll():
             conf.set(name, value)
@@ -100,6 +98,18 @@ def _start(settings: Settings) -> SparkContext:
     except (PySparkException, Py4JError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SparkError(f"Spark does not start: {reason}; it needs a Java, 8 to 17, and its log is {log}") from None
+
+
+def _gateway(conf: SparkConf, log: Path) -> Any:
+    """The way to Spark's own process: spark-submit's where that has started us, else one whose words go into a log."""
+    from pyspark.java_gateway import launch_gateway
+
+    launch = cast(Any, launch_gateway)
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        return launch(conf)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as told:
+        return launch(conf, {"stdout": told, "stderr": told})
 
 
 def _complete(conf: SparkConf, settings: Settings) -> None:

@@ -96,6 +96,23 @@ def test_what_fails_is_tried_again_and_then_named(tmp_path: Path) -> None:
     assert reports["LATER"].counts == {"payloads": 1}
 
 
+def test_spark_submit_says_which_spark_it_is(tmp_path: Path, recordings: Path) -> None:
+    """Without a master in the settings it is spark-submit's, as on EMR."""
+    fill(tmp_path / "store", "deribit", recordings / "deribit" / "20210405.jsonl.zst", limit=10)
+    (tmp_path / "run.py").write_text("import sys\nfrom tapeline.cli.main import main\nsys.exit(main())\n")
+    around = environment(tmp_path, "")
+    done = subprocess.run(
+        [f"{around['SPARK_HOME']}/bin/spark-submit", "--master", "local[1]", "--conf", "spark.ui.enabled=false",
+         tmp_path / "run.py", "postprocess", str(DAY), "--data-dir", tmp_path, "--executor", "spark"],
+        env={**around, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Running Spark version 3.5" in done.stderr
+    assert Lake.at(tmp_path / "lake").published(DAY) == {"DERIBIT": 1}
+    assert not (tmp_path / "spark.log").exists()
+
+
 def test_a_java_that_is_not_there_is_told_in_a_line(tmp_path: Path, recordings: Path) -> None:
     """With what it needs, and where its log is."""
     fill(tmp_path / "store", "deribit", recordings / "deribit" / "20210405.jsonl.zst", limit=10)

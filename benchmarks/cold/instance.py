@@ -144,12 +144,15 @@ class Instance:
         kept = np.flatnonzero(held)
         if not len(kept):
             return
+        self._write_heads(lines.rows, numbers, stamps)
+        keep, gone = lines.rows.keep, np.flatnonzero(~held)
+        # For a while only: the other instance may have them.
+        theirs = keep[gone]
+        keep[gone] = False
+        flat = lines.rows.text[keep]
+        ends = np.cumsum(np.count_nonzero(keep, axis=1)[kept])
+        keep[gone] = theirs
         numbers, stamps = numbers[kept], stamps[kept]
-        rows = lines.rows
-        text, keep = (rows.text, rows.keep) if len(kept) == len(held) else (rows.text[kept], rows.keep[kept])
-        self._write_heads(Sheet(text, keep, rows.lead), numbers, stamps)
-        flat = text[keep]
-        ends = np.cumsum(np.count_nonzero(keep, axis=1))
         # A hole in the stream ends a window.
         windows = stamps // self.threshold * 2
         for outage in outages:

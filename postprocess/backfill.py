@@ -9,6 +9,7 @@ from enum import Enum
 
 from postprocess.day import DayRun, Places, Step
 from postprocess.executor.base import Executor
+from postprocess.sharing import run_in_steps
 from postprocess.units import Problem, Report
 
 DAYS_AT_ONCE = 8
@@ -101,7 +102,7 @@ class Backfill:
         for day in begun.values():
             if not day.run.waiting:
                 yield from self._ended(day)
-        for report in executor.run(units):
+        for report in run_in_steps(executor, units):
             day = begun[report.unit.day]
             day.run.take(report)
             yield report

@@ -64,7 +64,8 @@ class Batch:
         _, offsets, data = self.payload.buffers()
         at = self.payload.offset
         found = np.frombuffer(offsets, np.int64)[at : at + len(self) + 1]
-        return found - found[0], data.slice(int(found[0]), int(found[-1] - found[0]))
+        begin, end = int(found[0]), int(found[-1])
+        return found - begin, data.slice(begin, end - begin)
 
 
 def _of(numbers: list[npt.NDArray[Any]], payload: pa.LargeBinaryArray) -> Batch:

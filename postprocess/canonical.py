@@ -46,13 +46,24 @@ class Step:
 
 
 class Canonical:
-    """Runs one provider's payloads through the kernel; `instances` are those that are coalesced, one or two."""
+    """Runs one provider's payloads through the kernel; `instances` are those that are coalesced, one or two.
 
-    def __init__(self, venue: Venue, instances: Sequence[str], channels: Sequence[Channel], texts: Texts) -> None:
+    `epochs` are a single instance's sessions, in order: the kernel hears of each, also where a shard has no payload of it.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        instances: Sequence[str],
+        channels: Sequence[Channel],
+        texts: Texts,
+        epochs: Sequence[int] = (),
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
         self._merged = len(instances) > 1
         instance = MERGED if self._merged else instances[0]
         meaning = uncounted(venue.meaning) if self._merged else venue.meaning
-        self._kernel = Normalizer(encode(meaning), venue.provider, instance, "dbn")
+        self._kernel = Normalizer(encode(meaning), venue.provider, instance, "dbn", shard)
         self._columns = Columns(_SIDECAR, texts)
         self._channels = [(channel.name, channel.schema) for channel in channels]
         self._names = _codes(texts, [channel.name for channel in channels])
@@ -60,6 +71,7 @@ class Canonical:
         self._instances = _codes(texts, instances)
         self._seen = _codes(texts, ["", instances[0], instances[-1], BOTH])
         self._silent = np.array([channel.name == SESSION_CHANNEL for channel in channels])
+        self._epochs = list(epochs)
         self._epoch = -1
         self._next = 1
         self._payloads = 0
@@ -111,10 +123,18 @@ class Canonical:
         return self._kernel.channels()
 
     def _session(self, batch: Batch, epoch: int) -> Iterator[Step]:
+        while self._epochs and self._epochs[0] < epoch:
+            yield self._begun(self._epochs.pop(0), batch.slice(0, 0))
         if epoch != self._epoch:
             self._epoch, self._next = epoch, 1
+        if self._epochs and self._epochs[0] == epoch:
+            self._epochs.pop(0)
         for start in range(0, len(batch), BATCH_PAYLOADS):
             yield self._step(batch.slice(start, start + BATCH_PAYLOADS))
+
+    def _begun(self, epoch: int, nothing: Batch) -> Step:
+        self._epoch, self._next = epoch, 1
+        return self._step(nothing)
 
     def _step(self, batch: Batch) -> Step:
         first = self._next

@@ -53,7 +53,8 @@ class ChannelStream:
     def __init__(
         self, number: int, sides: Sequence[Sequence[str]], specs: tuple[bytes, bytes], objects: Objects
     ) -> None:
-        self._number = number
+        self.number = number
+        """Its place among the provider's channels."""
         self._coalescer = Coalescer(*specs, WINDOW_NS, len(sides))
         self._objects = objects
         self._feeds = [self._fed(side, keys) for side, keys in enumerate(sides)]
@@ -69,7 +70,7 @@ class ChannelStream:
             for side, feed in enumerate(self._feeds):
                 if needs & (1 << side):
                     next(feed, None)
-        return of_merged(merged, self._number)
+        return of_merged(merged, self.number)
 
     def _fed(self, side: int, keys: Sequence[str]) -> Iterator[None]:
         """Feeds a side, a piece at each step."""

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from postprocess.day import DayRun, Places
 from postprocess.executor import open_executor
 from postprocess.outcome import Outcome, lines, outcome
+from postprocess.sharing import run_in_steps
 from postprocess.units import Report
 from postprocess.working import tidy
 from tapeline.settings import Settings
@@ -31,7 +32,7 @@ def postprocess(day: date, settings: Settings, executor: str, as_json: bool) -> 
     units = run.begin(steps)
     seconds: dict[str, float] = {}
     with _Shown(len(units)) as shown:
-        for report in open_executor(executor, settings).run(units):
+        for report in run_in_steps(open_executor(executor, settings), units):
             run.take(report)
             seconds[report.unit.provider] = seconds.get(report.unit.provider, 0.0) + report.seconds
             shown.told(report)

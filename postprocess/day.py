@@ -14,6 +14,7 @@ from postprocess.closing import close_version
 from postprocess.executor.base import Executor
 from postprocess.plan import Plan, claim, make_plan
 from postprocess.raw import find_day
+from postprocess.sharing import run_in_steps
 from postprocess.units import Problem, Report, Unit
 from postprocess.work import report_key
 from tapeline.errors import UnknownVenueError
@@ -59,7 +60,7 @@ def run_day(day: date, places: Places, executor: Executor, memory_bytes: int, to
     done again.
     """
     run = DayRun(day, places, memory_bytes)
-    for report in executor.run(run.begin(run.steps())):
+    for report in run_in_steps(executor, run.begin(run.steps())):
         run.take(report)
         told(report)
     run.finish()

@@ -9,7 +9,9 @@ from importlib.metadata import version as installed
 import msgspec
 import pyarrow as pa
 import zstandard
+from tapeline_kernel import Normalizer, SpecError
 
+from postprocess.canonical import uncounted
 from postprocess.ledger.records import GapRecord, read_records
 from postprocess.raw import INSTANCES, DayObjects, near
 from tapeline.objectstore import ObjectMissingError, ObjectStore
@@ -21,8 +23,10 @@ from tapeline.venues import Venue
 FORM = "1"
 """How the post-process makes files of records; another number, another digest."""
 
-SHARD_BYTES = 4 << 30
+SHARD_BYTES = 256 << 20
 """Bytes of raw objects that one unit takes on, where the mapping allows several."""
+
+MOST_SHARDS = 64
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -72,10 +76,24 @@ def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: 
         "form": f"{FORM} pyarrow {pa.__version__} zstandard {zstandard.__version__}",
         "tables": _digest(*(f"{table.name} {table.columns}" for table in all_tables().values())),
     }
+    shards = _shards(venue, sizes, objects.instances(provider))
+    if shards > 1:
+        made_of["shards"] = str(shards)
     digest = _digest(*(f"{name}={value}" for name, value in made_of.items()))
-    shards = max(1, -(-sum(sizes.values()) // SHARD_BYTES))
     version = _version(lake, day, provider, digest)
     return Plan(day.isoformat(), provider, version, digest, made_of, sizes, beside, gaps, objects.names, shards)
+
+
+def _shards(venue: Venue, sizes: dict[str, int], instances: list[str]) -> int:
+    """How many units share the instruments; one where what the venue counts is whole only together."""
+    shards = min(MOST_SHARDS, -(-sum(sizes.values()) // SHARD_BYTES))
+    if shards > 1:
+        meaning = uncounted(venue.meaning) if len(instances) > 1 else venue.meaning
+        try:
+            Normalizer(encode(meaning), venue.provider, instances[0], "dbn", (0, shards))
+        except SpecError:
+            return 1
+    return max(1, shards)
 
 
 def claim(lake: Lake, plan: Plan) -> Plan:

@@ -9,6 +9,12 @@ import msgspec
 
 from tapeline.offline.lake import WORK, File, version_folder
 
+LOOK = "look"
+"""The step before where a version has several shards: which of them each channel concerns. A unit of it looks at some channels."""
+
+MAKE = "make"
+"""The step that makes the files of a shard."""
+
 
 class Problem(msgspec.Struct, frozen=True):
     """Something that could not be used or done; the rest went on without it."""
@@ -35,12 +41,14 @@ class Unit(msgspec.Struct, frozen=True):
     s3_endpoint: str | None
     memory_bytes: int
     """What it may hold in rows that wait to be sorted or written."""
+    step: str = MAKE
 
     @property
     def name(self) -> str:
         """For people."""
         of = f" shard {self.shard + 1} of {self.shards}" if self.shards > 1 else ""
-        return f"{self.day} {self.provider} version {self.version}{of}"
+        looked = " (looking which channels are whose)" if self.step == LOOK else ""
+        return f"{self.day} {self.provider} version {self.version}{of}{looked}"
 
     @property
     def date(self) -> date:

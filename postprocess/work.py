@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
+from tapeline_kernel import Normalizer
 
 from postprocess.batches import Batch, Stream, side_by_side
-from postprocess.canonical import Canonical
+from postprocess.canonical import Canonical, uncounted
 from postprocess.channels import ChannelStream, Objects, Sessions
 from postprocess.codes import Texts
 from postprocess.files import UnitFiles
@@ -18,7 +20,8 @@ from postprocess.ledger.account import Account
 from postprocess.peak import begin_peak, peak_bytes
 from postprocess.plan import Plan, read_plan
 from postprocess.raw import PRIMARY, REPLICA, Channel, day_span, of_keys
-from postprocess.units import Problem, Report, Unit, failure
+from postprocess.sharing import concerned, label, look, looked, looked_key
+from postprocess.units import LOOK, Problem, Report, Unit, failure
 from tapeline.errors import TapelineError
 from tapeline.objectstore import ObjectStore, open_store
 from tapeline.offline.lake import Lake
@@ -38,9 +41,11 @@ def run_unit(unit: Unit) -> Report:
         lake = Lake(open_store(unit.lake, unit.s3_endpoint), unit.lake)
         store = open_store(unit.store, unit.s3_endpoint)
         plan = read_plan(lake, unit.date, unit.provider, unit.version)
-        report = _Run(unit, load(unit.provider.lower()), plan, store, lake).report()
+        run = _Run(unit, load(unit.provider.lower()), plan, store, lake)
+        if unit.step == LOOK:
+            return run.look()
         report = msgspec.structs.replace(
-            report,
+            run.report(),
             seconds=round(time.perf_counter() - started, 6),
             cpu_seconds=round(time.process_time() - cpu, 6),
             peak_rss_bytes=peak_bytes(),
@@ -76,49 +81,82 @@ class _Run:
             self._instances = [PRIMARY, REPLICA]
         if len(self._instances) == 1:
             self._found = of_keys(plan.objects, plan.names)
+        self._own: npt.NDArray[np.bool_] = np.ones(len(self._channels), np.bool_)
+        """By channel: whether this shard keeps its payloads."""
         self._broken: dict[str, str] = {}
         self._objects = Objects(store, self._note_broken)
         self._counts: Counter[str] = Counter()
         self._span = day_span(unit.date)
 
+    def look(self) -> Report:
+        """Looks which shards some of the channels concern, if that is not known yet."""
+        unit = self._unit
+        if looked(self._lake, unit) is None:
+            meaning = uncounted(self._venue.meaning) if len(self._instances) > 1 else self._venue.meaning
+            kernel = Normalizer(encode(meaning), unit.provider, self._instances[0], "dbn")
+            streams = list(zip(self._channels, self._streams(range(len(self._channels))), strict=True))
+            found = look(kernel, streams[unit.shard :: unit.shards], unit.shards)
+            self._lake.store.put(looked_key(unit), msgspec.json.encode(found), if_absent=False)
+        # What is wrong with an object is told by the shard that makes rows of it.
+        return Report(unit, {}, {}, {}, 0.0, 0.0, 0, [])
+
     def report(self) -> Report:
+        """Makes the files."""
         texts = Texts()
         with UnitFiles(self._lake, self._unit, texts) as files:
             folder = files.folder / "account"
             folder.mkdir()
             names = [(channel.name, channel.schema) for channel in self._channels]
             account = Account(self._instances, names, folder, self._span)
-            canonical = Canonical(self._venue, self._instances, self._channels, texts)
-            streams = self._streams()
-            merged: list[Stream] = list(streams) if len(self._instances) > 1 else self._sessions(streams)
+            single = len(self._instances) == 1
+            shard = (self._unit.shard, self._unit.shards)
+            canonical = Canonical(
+                self._venue, self._instances, self._channels, texts, self._epochs() if single else (), shard
+            )
+            streams = self._streams(self._share())
+            epochs = np.array(self._epochs(), np.int64)
+            merged: list[Stream] = [Sessions(stream, epochs) for stream in streams] if single else list(streams)
             for batch in side_by_side(merged, min(_HELD_BYTES, self._unit.memory_bytes // 8)):
                 self._take(batch, canonical, account, files)
             files.finish(canonical.symbols())
             self._settle(account, streams, files)
-        problems = [Problem("object", key, reason) for key, reason in sorted(self._broken.items())]
+        problems = [Problem("object", key, reason) for key, reason in self._own_broken()]
         counts = {name: self._counts[name] for name in ("payloads", "records")}
         return Report(self._unit, files.tables, files.dbn, counts, 0.0, 0.0, 0, problems, index=files.index)
 
-    def _streams(self) -> list[ChannelStream]:
+    def _share(self) -> list[int]:
+        """The channels that concern this shard, by their places; notes which of them are its own."""
+        unit = self._unit
+        if unit.shards == 1:
+            return list(range(len(self._channels)))
+        masks = concerned(self._lake, unit)
+        # What no shard makes anything of is kept by the first, and what several do by the first of them.
+        of = [masks.get(label(channel), 0) or 1 for channel in self._channels]
+        self._own = np.array([mask & -mask == 1 << unit.shard for mask in of])
+        return [place for place, mask in enumerate(of) if mask >> unit.shard & 1]
+
+    def _streams(self, places: Iterable[int]) -> list[ChannelStream]:
         specs = (encode(self._venue.session.routing), encode(self._venue.meaning))
         made = []
-        for number, channel in enumerate(self._channels):
-            sides = self._found.channels[channel]
+        for number in places:
+            sides = self._found.channels[self._channels[number]]
             keys = [sides.get(instance, []) for instance in self._instances]
             made.append(ChannelStream(number, keys, specs, self._objects))
         return made
 
-    def _sessions(self, streams: Sequence[ChannelStream]) -> list[Stream]:
-        epochs = np.array(sorted({self._found.parsed[key].epoch for key in self._plan.objects}), np.int64)
-        return [Sessions(stream, epochs) for stream in streams]
+    def _epochs(self) -> list[int]:
+        return sorted({self._found.parsed[key].epoch for key in self._plan.objects})
 
     def _take(self, batch: Batch, canonical: Canonical, account: Account, files: UnitFiles) -> None:
-        account.note_rows(batch)
+        own = batch if self._own.all() else batch.take(np.flatnonzero(self._own[batch.channel]))
+        account.note_rows(own)
+        own = self._of_day(own)
+        if len(own):
+            files.add_rows(RAW_PAYLOADS, *canonical.raw(own))
+            self._counts["payloads"] += len(own)
         batch = self._of_day(batch)
         if not len(batch):
             return
-        files.add_rows(RAW_PAYLOADS, *canonical.raw(batch))
-        self._counts["payloads"] += len(batch)
         for step in canonical.steps(batch):
             for part in step.parts:
                 files.add_part(part, canonical.symbols())
@@ -129,16 +167,17 @@ class _Run:
     def _of_day(self, batch: Batch) -> Batch:
         """Without what counts for the day before or after: a message is of the day of the copy that stands."""
         first, end = self._span
-        if int(batch.ts_recv.min()) >= first and int(batch.ts_recv.max()) < end:
+        if not len(batch) or (int(batch.ts_recv.min()) >= first and int(batch.ts_recv.max()) < end):
             return batch
         return batch.take(np.flatnonzero((batch.ts_recv >= first) & (batch.ts_recv < end)))
 
     def _settle(self, account: Account, streams: Sequence[ChannelStream], files: UnitFiles) -> None:
         """Puts what the ledger needs of this unit beside its report."""
-        for number, stream in enumerate(streams):
+        for stream in streams:
             for count, stamp in stream.doubled:
-                account.note_duplicates(number, count, stamp)
-        for key, reason in sorted(self._broken.items()):
+                if self._own[stream.number]:
+                    account.note_duplicates(stream.number, count, stamp)
+        for key, reason in self._own_broken():
             name = self._found.parsed[key]
             if name.partition.instance in self._instances:
                 side = self._instances.index(name.partition.instance)
@@ -146,6 +185,16 @@ class _Run:
         account.note_bars(files.local["trades"], files.local["ohlcv_1m"], self._unit.memory_bytes)
         for path in account.close():
             self._lake.store.put(f"{account_folder(self._unit)}/{path.name}", path.read_bytes(), if_absent=False)
+
+    def _own_broken(self) -> list[tuple[str, str]]:
+        """What was wrong with objects of this shard's own channels, by key."""
+        places = {channel: place for place, channel in enumerate(self._channels)}
+        found = []
+        for key, reason in sorted(self._broken.items()):
+            at = self._found.parsed[key].partition
+            if self._own[places[Channel(at.provider, at.channel, at.schema)]]:
+                found.append((key, reason))
+        return found
 
     def _note_broken(self, key: str, reason: str) -> None:
         self._broken.setdefault(key, reason)

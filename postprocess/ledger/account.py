@@ -9,12 +9,14 @@ from typing import Protocol
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import zstandard
 from tapeline_kernel import Event
 
 from postprocess.ledger.bars import build_bars
 from postprocess.ledger.places import FIRST, OWN, SECOND, STRAYED, PlaceFile
 from postprocess.ledger.seen import Integers, Seen
+from postprocess.ledger.silence import Link, link
 from postprocess.ledger.skew import Skew
 
 HOUR_NS = 3_600_000_000_000
@@ -66,6 +68,10 @@ class Rows(Protocol):
     @property
     def other_ts_recv(self) -> Integers:
         """Of the second side's copy where both have it."""
+
+    @property
+    def payload(self) -> pa.LargeBinaryArray:
+        """Looked at only where an instance speaks of itself."""
 
 
 class VenueGap(msgspec.Struct, frozen=True):
@@ -130,6 +136,7 @@ class Tally(msgspec.Struct):
     """Side, epoch, number of the block, its bits (zstd)."""
     gaps: list[VenueGap]
     broken: list[Broken]
+    links: list[Link]
 
 
 class Account:
@@ -154,6 +161,7 @@ class Account:
         self._places = PlaceFile(folder / PLACES)
         self._gaps: list[VenueGap] = []
         self._broken: list[Broken] = []
+        self._links: list[Link] = []
 
     def note_rows(self, rows: Rows) -> None:
         """Messages of the coalesced stream, each once.
@@ -191,6 +199,9 @@ class Account:
             ]
             columns |= zip((f"{name}_epoch", f"{name}_sequence", f"{name}_ts"), found, strict=True)
             place = found[-1] + (self._skew.usual if side else 0)
+            for row in np.flatnonzero(there & self._own[rows.channel] & self._within(found[-1])).tolist():
+                if (told := link(side, int(place[row]), rows.payload[row].as_py())) is not None:
+                    self._links.append(told)
             self._session(side, *(column[there] for column in (*found, place)))
         self._places.write(columns)
 
@@ -269,6 +280,7 @@ class Account:
             ],
             self._gaps,
             self._broken,
+            self._links,
         )
         (self._folder / ACCOUNT).write_bytes(msgspec.msgpack.encode(tally))
         return sorted(path for name in (ACCOUNT, PLACES, BARS, CANDLES) if (path := self._folder / name).is_file())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,6 +19,7 @@ from postprocess.ledger.filling import Holes
 from postprocess.ledger.holes import Hole, Session, find_holes
 from postprocess.ledger.records import GapRecord
 from postprocess.ledger.seen import BLOCK, Seen
+from postprocess.ledger.silence import both_down
 from postprocess.ledger.timing import Edge, Places
 from tapeline.offline.tables import LEDGER, LEDGER_GAPS
 from tapeline.schemas import Schema
@@ -30,6 +31,9 @@ JITTER_NS = 250_000_000
 """How far from a hole of one instance a message may come that fills it: lines to a venue differ by some milliseconds."""
 STRAYED_JITTER_NS = 5_000_000
 """The same for a message that is paired with another: more might be by chance."""
+
+BOTH_DOWN = "both_disconnected"
+"""Neither instance was connected to the venue; what it said then is not known."""
 
 _COUNTS = ("primary_only", "replica_only", "in_both", "duplicates", "rejected", "gaps", "bars_expected", "bars_found")
 _TRADE_ID = "trade id"
@@ -75,7 +79,9 @@ class _Joined:
         ) as places:
             _time(holes, sessions, places)
             _fill(holes, sessions, len(self._instances), places)
-        rows = [self._raw_row(hole) for hole in holes]
+            rows = [self._raw_row(hole) for hole in holes]
+            if len(self._instances) == 2:
+                rows += self._silences(sessions, places)
         for tally in self._tallies:
             self._count(tally)
             rows += [self._venue_row(tally, gap) for gap in tally.gaps]
@@ -135,6 +141,15 @@ class _Joined:
             "missing": hole.missing,
             "reason": hole.reason,
         }
+
+    def _silences(self, sessions: Sequence[Session], places: Places) -> Iterator[dict[str, object]]:
+        """Times in which neither instance was connected, nor heard anything."""
+        links = [link for tally in self._tallies for link in tally.links]
+        end = max((session.span.last_place for session in sessions if session.span is not None), default=0)
+        for opened, closed in both_down(links, end):
+            if places.silent(opened, closed):
+                self._cells[STREAM_CHANNEL, "", opened // HOUR_NS % HOURS]["gaps"] += 1
+                yield {"kind": "raw", "from_ts": opened, "to_ts": closed, "reason": BOTH_DOWN}
 
     def _venue_row(self, tally: Tally, gap: VenueGap) -> dict[str, object]:
         channel, schema = tally.channels[gap.channel]

@@ -9,7 +9,7 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
-from postprocess.ledger.places import FIRST, SECOND, STRAYED
+from postprocess.ledger.places import FIRST, OWN, SECOND, STRAYED
 from postprocess.ledger.seen import Integers
 
 _SIDES = ("first", "second")
@@ -63,6 +63,18 @@ class Places:
     def strayed(self, side: int) -> Iterator[Integers]:
         """When the other side had messages that were paired with one that this side had at quite another time."""
         return self._came(1 - side, FIRST | SECOND | STRAYED)
+
+    def silent(self, opened: int, closed: int) -> bool:
+        """Whether no message of the venue's came to either side between two times by the first side's clock."""
+        came = " OR ".join(
+            f"(seen & {bit} <> 0 AND {place} > $opened AND {place} < $closed)"
+            for bit, place in zip((FIRST, SECOND), _PLACES, strict=True)
+        )
+        found = self._connection.execute(
+            f"SELECT 1 FROM read_parquet($files) WHERE seen & {OWN} = 0 AND ({came}) LIMIT 1",
+            {"files": self._files, "opened": opened, "closed": closed},
+        )
+        return found.fetchone() is None
 
     def _came(self, side: int, seen: int) -> Iterator[Integers]:
         found = self._connection.sql(

@@ -126,7 +126,9 @@ def quiet_hours(channel: ChannelLedger) -> list[int]:
 def describe(gap: Gap, day: date) -> str:
     """A gap with its exact bounds."""
     times = f"{clock(gap.from_ts, day) or 'unknown'} to {clock(gap.to_ts, day) or 'unknown'}"
-    if gap.kind == "raw":
+    if gap.instance is None:
+        what = "neither instance was connected"
+    elif gap.kind == "raw":
         last = f"{gap.to_sequence:,}" if gap.to_sequence is not None else "unknown"
         what = f"{gap.instance} raw stream, session {gap.raw_epoch}, sequences {gap.from_sequence:,} to {last}"
     else:

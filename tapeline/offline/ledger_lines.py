@@ -26,7 +26,13 @@ def time_line(ledger: DayLedger) -> str:
             ("PRIMARY stream", "raw", "PRIMARY"), ("REPLICA stream", "raw", "REPLICA"), ("venue's ids", "venue", None),
         ):  # fmt: skip
             left, filled = (
-                [g for g in gaps if g.provider == provider and g.kind == kind and instance in (None, g.instance)]
+                [
+                    g
+                    for g in gaps
+                    if g.provider == provider
+                    and g.kind == kind
+                    and (instance is None or g.instance in (None, instance))
+                ]
                 for gaps in (ledger.gaps, ledger.filled)
             )
             lanes.append((f"{provider} · {name}", left, filled))

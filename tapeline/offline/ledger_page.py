@@ -126,10 +126,11 @@ def _gap_table(ledger: DayLedger) -> str:
 
 
 def _cells(gap: Gap, ledger: DayLedger) -> Iterable[str]:
-    what = f"{gap.instance} stream" if gap.kind == "raw" else f"{gap.channel} {gap.raw_symbol or ''}"
+    stream = f"{gap.instance} stream" if gap.instance is not None else "both streams"
+    what = stream if gap.kind == "raw" else f"{gap.channel} {gap.raw_symbol or ''}"
     unknown = "unknown"
     for value in (
-        gap.provider, what, gap.raw_epoch, _shown(gap.from_sequence), _shown(gap.to_sequence),
+        gap.provider, what, _shown(gap.raw_epoch), _shown(gap.from_sequence), _shown(gap.to_sequence),
         clock(gap.from_ts, ledger.day) or unknown, clock(gap.to_ts, ledger.day) or unknown, _shown(gap.missing), gap.reason,
     ):  # fmt: skip
         yield f"<td>{safe(value)}</td>"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from postprocess.ledger.account import Account
 
@@ -27,10 +28,10 @@ class Columns:
     epoch: Integers
     sequence: Integers
     ts_recv: Integers
-    order: Integers
     other_epoch: Integers
     other_sequence: Integers
     other_ts_recv: Integers
+    payload: pa.LargeBinaryArray
 
 
 @dataclass
@@ -51,29 +52,32 @@ class Day:
     channels: list[tuple[str, str]]
     channel: list[int]
     lines: tuple[Line, Line]
+    payloads: dict[int, bytes] = field(default_factory=dict)
+    """Of what is not just anything."""
 
     def columns(self, places: list[int]) -> Columns:
         """The coalesced rows of some of the messages, as the kernel would give them."""
         rows = []
+        payloads = []
         for place in places:
             seen = sum(bit for bit, line in zip((1, 2), self.lines, strict=True) if place not in line.lost)
             if not seen:
                 continue
+            payloads.append(self.payloads.get(place, b""))
             side = 0 if seen & 1 else 1
             mine = self.lines[side]
             other = self.lines[1]
-            skew = self.lines[0].stamps[place] - other.stamps[place]
             rows.append(
                 (
                     self.channel[place], side, seen, mine.epoch, mine.sequence[place], mine.stamps[place],
-                    mine.stamps[place] + (skew if side else 0),
                     *((other.epoch, other.sequence[place], other.stamps[place]) if seen == 3 else (0, 0, 0)),
                 )
             )  # fmt: skip
         columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
         return Columns(
-            columns[0].astype(np.int32), columns[1].astype(np.uint8), columns[2].astype(np.uint8), *columns[3:]
-        )
+            columns[0].astype(np.int32), columns[1].astype(np.uint8), columns[2].astype(np.uint8), *columns[3:],
+            payload=pa.array(payloads, pa.large_binary()),
+        )  # fmt: skip
 
     def account(
         self,

@@ -185,3 +185,30 @@ def test_a_broken_object_is_the_reason_of_its_holes(tmp_path: Path, reason: str)
     made.lines[0].lost = {20} if reason == "broken_object" else {40}
     folder = made.account(tmp_path / "unit", broken=(0, made.lines[0].epoch, 515, 530, "gzip is cut short"))
     assert [row[-1] for row in rows(combine(DAY, [folder], [], MEMORY))] == [reason]
+
+
+def talking(made: Day, events: dict[int, tuple[int, str]]) -> None:
+    """Some of the messages are words of one side on its own connection."""
+    made.channels = [("c", "TRADES"), ("_session", "STATUS")]
+    for place, (side, event) in events.items():
+        made.channel[place] = 1
+        made.lines[1 - side].lost.add(place)
+        made.payloads[place] = json.dumps({"event": event, "connection": 1, "reason": ""}).encode()
+
+
+def test_nobody_connected_is_a_gap_of_unknown_size(tmp_path: Path) -> None:
+    """From the later loss to the first return, if nothing was heard in between."""
+    made = two_lines(60)
+    talking(made, {20: (0, "down"), 21: (1, "down"), 22: (1, "up"), 23: (0, "up"), 40: (0, "down"), 44: (0, "up")})
+    found = combine(DAY, [made.account(tmp_path / "unit")], [], MEMORY)
+    (gap,) = [row for row in found.gaps.to_pylist() if row["reason"] == "both_disconnected"]
+    place = [made.lines[0].stamps[number] for number in (21, 22)]
+    assert (gap["kind"], gap["instance"], gap["from_ts"], gap["to_ts"], gap["missing"]) == ("raw", None, *place, None)
+
+
+def test_both_without_some_connection_is_no_gap_while_something_is_heard(tmp_path: Path) -> None:
+    """Of several connections, others live on."""
+    made = two_lines(60)
+    talking(made, {20: (0, "down"), 21: (1, "down"), 25: (1, "up"), 26: (0, "up"), 30: (0, "stale"), 31: (1, "down")})
+    found = combine(DAY, [made.account(tmp_path / "unit")], [], MEMORY)
+    assert [row for row in found.gaps.to_pylist() if row["reason"] == "both_disconnected"] == []

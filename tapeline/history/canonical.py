@@ -36,22 +36,23 @@ class Part:
 
 def parts(manifest: Manifest) -> list[Part]:
     """The units of a version; raises LakeError where it has no index."""
-    shards = {_shard(file.key): file.key for file in manifest.index}
+    shards = {shard_of(file.key): file.key for file in manifest.index}
     found: dict[str, dict[Schema, list[str]]] = {shard: {} for shard in shards}
     for name, files in manifest.dbn.items():
         schema = next(schema for schema in SCHEMAS if schema.dbn == name)
         for key in sorted(file.key for file in files):
-            if _shard(key) not in shards:
+            if shard_of(key) not in shards:
                 raise LakeError(
                     f"{manifest.day} {manifest.provider} version {manifest.version} does not say on which channels its"
                     f" records were: it was made before there was an index; `tapeline backfill` makes it anew"
                 )
-            found[_shard(key)].setdefault(schema, []).append(key)
+            found[shard_of(key)].setdefault(schema, []).append(key)
     label = f"{manifest.day} {manifest.provider} version {manifest.version}"
     return [Part(f"{label} shard {shard}", key, found[shard]) for shard, key in sorted(shards.items())]
 
 
-def _shard(key: str) -> str:
+def shard_of(key: str) -> str:
+    """The shard that a file of a version is of, by its name."""
     return key.rpartition("/")[2].partition("-")[0]
 
 

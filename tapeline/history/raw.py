@@ -14,6 +14,7 @@ from tapeline_kernel import SIDECAR, Normalizer, Output
 
 from tapeline.channels import INSTANCES, REPLAY, market_data
 from tapeline.history.blocks import DTYPES, OPAQUE, PLACES, Block, Integers, Records, joined, timed
+from tapeline.history.canonical import shard_of
 from tapeline.history.choice import Channels, Choice
 from tapeline.history.lake_files import LakeFiles
 from tapeline.history.player import Streams
@@ -30,6 +31,9 @@ _SIDECAR = np.dtype(SIDECAR)
 _SESSION = "_session"
 _MERGED = INSTANCES[2]
 _WORD = 8
+_ALONE = "ordinal"
+_BESIDE = "max(ts_recv) OVER (PARTITION BY shard ORDER BY ordinal), shard, ordinal"
+"""Each shard numbers its own channels' payloads: they go side by side by time, none overtaking another of its shard."""
 
 
 def raw_streams(files: LakeFiles, choice: Choice, memory_bytes: int) -> Streams:
@@ -44,8 +48,12 @@ def _stream(files: LakeFiles, manifest: Manifest, channels: Channels, memory_byt
         keys = [file.key for file in manifest.tables.get(RAW_PAYLOADS.name, [])]
         if not keys:
             return
-        connection.register("payloads", files.rows(keys, RAW_PAYLOADS.columns))
-        source = _Payloads(connection)
+        shards = {shard: [key for key in keys if shard_of(key) == shard] for shard in sorted(map(shard_of, keys))}
+        for number, mine in enumerate(shards.values()):
+            connection.register(f"shard_{number}", files.rows(mine, RAW_PAYLOADS.columns))
+        union = " UNION ALL ".join(f"SELECT {number} AS shard, * FROM shard_{number}" for number in range(len(shards)))
+        connection.execute(f"CREATE VIEW payloads AS {union}")
+        source = _Payloads(connection, _ALONE if len(shards) == 1 else _BESIDE)
         again = _Again(manifest.provider, source, channels)
         held: list[Block] = []
         for block in again.blocks():
@@ -61,8 +69,9 @@ def _stream(files: LakeFiles, manifest: Manifest, channels: Channels, memory_byt
 class _Payloads:
     """A version's raw payloads in the order in which they were normalized; DuckDB sorts, on disk where it must."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, order: str) -> None:
         self._connection = connection
+        self._order = order
         rows = connection.execute("SELECT DISTINCT channel, schema FROM payloads ORDER BY ALL").fetchall()
         self.channels: list[tuple[str, str]] = [(str(channel), str(schema)) for channel, schema in rows]
         counted = "SELECT count(*) FILTER (seen_by = 'both'), list(DISTINCT instance) FROM payloads"
@@ -79,7 +88,8 @@ class _Payloads:
         }))  # fmt: skip
         kept = f"WHERE channel <> '{_SESSION}'" if self.instance == _MERGED else ""
         reader = self._connection.sql(
-            f"SELECT number, raw_epoch, ts_recv, connection, payload FROM payloads JOIN numbered USING (channel, schema) {kept} ORDER BY ordinal"
+            f"SELECT number, raw_epoch, ts_recv, connection, payload FROM payloads JOIN numbered USING (channel, schema) {kept}"
+            f" ORDER BY {self._order}"
         ).to_arrow_reader(ROWS)
         yield from reader
 

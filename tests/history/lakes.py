@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -29,10 +30,10 @@ TWICE = "binance_spot"
 VENUES = (TWICE, "kraken", "deribit", "okx")
 
 
-def make_lake(root: Path) -> Path:
+def make_lake(root: Path, venues: Sequence[str] = VENUES) -> Path:
     """Makes it; where its tables are."""
     store, lake = root / "store", root / "lake"
-    for venue in VENUES:
+    for venue in venues:
         capture = CAPTURES / f"{venue}.jsonl.zst"
         if venue == TWICE:
             fill(store, venue, capture, keep=lambda number: number % 7 != 0)
@@ -65,6 +66,8 @@ class Truth:
     def of(self, channel: str, start: int = 0, end: int = 1 << 62) -> bytes:
         """A channel's records of a span, back to back."""
         places = np.flatnonzero((self.channel == channel) & (self.when >= start) & (self.when < end))
+        # A channel may be of several units, which stand beside one another by time.
+        places = places[np.argsort(self.when[places], kind="stable")]
         return b"".join(self.record[place] for place in places.tolist())
 
     def channels(self, start: int = 0, end: int = 1 << 62) -> set[str]:
@@ -102,7 +105,7 @@ def _bytes(lake: Path, index: Path) -> dict[Schema, bytes]:
     folder = index.relative_to(lake / "index").parent
     found: dict[Schema, bytes] = defaultdict(bytes)
     for schema in Schema:
-        for path in sorted((lake / "dbn" / f"schema={schema.dbn}" / folder).glob("*.dbn.zst")):
+        for path in sorted((lake / "dbn" / f"schema={schema.dbn}" / folder).glob(f"{index.name[:5]}*.dbn.zst")):
             data = zstandard.ZstdDecompressor().stream_reader(path.read_bytes(), read_across_frames=True).read()
             found[schema] += data[8 + int.from_bytes(data[4:8], "little") :]
     return found

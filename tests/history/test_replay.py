@@ -22,7 +22,7 @@ from tapeline.history.schedule import Schedule
 from tapeline.history.span import Span
 from tapeline.offline.lake import Lake
 from tapeline.schemas import Schema
-from tests.history.lakes import DAY_NS, MIDNIGHT, Truth, copy_lake
+from tests.history.lakes import DAY_NS, MIDNIGHT, Truth, copy_lake, make_lake, truth
 from tests.history.playing import ALL, WHOLE, Gate, Heard, book, books, chosen, holes, listening, play, until
 
 PROVIDERS = {"BINANCE_SPOT", "KRAKEN", "DERIBIT", "OKX"}
@@ -48,6 +48,22 @@ async def test_a_consumer_gets_exactly_the_canonical_records(
     assert not holes(heard)
     assert (played.records, played.stopped) == (len(canonical.record), False)
     assert consumer.counts.repeats == 0
+
+
+@pytest.mark.parametrize("raw", [False, True])
+async def test_units_that_share_a_day_are_one_stream(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, *, raw: bool
+) -> None:
+    """A day made in several units is replayed as one, the raw payloads too."""
+    monkeypatch.setattr("postprocess.plan.SHARD_BYTES", 4000)
+    shared = make_lake(tmp_path, ["deribit"])
+    canonical = truth(shared)
+    choice, _ = chosen(shared, Span(MIDNIGHT, MIDNIGHT + DAY_NS))
+    assert len(choice.days[0].units) > 1
+    async with listening(redis_url) as (heard, _):
+        await play(shared, redis_url, raw=raw)
+        await until(lambda: heard.ended)
+    check(heard, canonical)
 
 
 async def test_no_venue_message_is_torn_apart(lake: Path, redis_url: str) -> None:

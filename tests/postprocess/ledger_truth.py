@@ -60,23 +60,24 @@ class Day:
         rows = []
         payloads = []
         for place in places:
-            seen = sum(bit for bit, line in zip((1, 2), self.lines, strict=True) if place not in line.lost)
-            if not seen:
+            has = sum(bit for bit, line in zip((1, 2), self.lines, strict=True) if place not in line.lost)
+            if not has:
                 continue
             payloads.append(self.payloads.get(place, b""))
-            side = 0 if seen & 1 else 1
-            mine = self.lines[side]
+            whose = 0 if has & 1 else 1
+            mine = self.lines[whose]
             other = self.lines[1]
             rows.append(
                 (
-                    self.channel[place], side, seen, mine.epoch, mine.sequence[place], mine.stamps[place],
-                    *((other.epoch, other.sequence[place], other.stamps[place]) if seen == 3 else (0, 0, 0)),
+                    self.channel[place], whose, has, mine.epoch, mine.sequence[place], mine.stamps[place],
+                    *((other.epoch, other.sequence[place], other.stamps[place]) if has == 3 else (0, 0, 0)),
                 )
             )  # fmt: skip
-        columns = [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
+        channel, side, seen, *places_of = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
+        epoch, sequence, ts_recv, other_epoch, other_sequence, other_ts_recv = places_of
         return Columns(
-            columns[0].astype(np.int32), columns[1].astype(np.uint8), columns[2].astype(np.uint8), *columns[3:],
-            payload=pa.array(payloads, pa.large_binary()),
+            channel.astype(np.int32), side.astype(np.uint8), seen.astype(np.uint8), epoch, sequence, ts_recv,
+            other_epoch, other_sequence, other_ts_recv, pa.array(payloads, pa.large_binary()),
         )  # fmt: skip
 
     def account(

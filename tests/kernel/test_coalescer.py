@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -142,6 +142,42 @@ def test_quotes_that_return_again_and_again_are_paired_in_order(contents: list[b
     rows = [RawRow(1, place + 1, 0, place * SECOND, content) for place, content in enumerate(contents)]
     kept = [row for row, gone in zip(rows, lost, strict=False) if not gone]
     agreed(rows, [row._replace(ts_recv=row.ts_recv + 5) for row in kept], piece=50)
+
+
+def seconds(messages: Sequence[bytes], missing: set[int], late: int = 0) -> list[RawRow]:
+    """Messages a second apart, of which some never came."""
+    return [
+        RawRow(1, place + 1, 0, 100 * SECOND + place * SECOND + late, text)
+        for place, text in enumerate(messages)
+        if place not in missing
+    ]
+
+
+@given(st.integers(1, 40), st.data())
+def test_each_fills_the_holes_of_the_other(size: int, data: st.DataObject) -> None:
+    """What one lost and the other has is there, in the venue's order; what neither has is all that is missing."""
+    messages = [b"%d" % place for place in range(size)]
+    places = st.sets(st.integers(0, size - 1))
+    one, two = data.draw(places), data.draw(places)
+    late = data.draw(st.integers(-SECOND // 3, SECOND // 3))
+    found = agreed(seconds(messages, one), seconds(messages, two, late))
+    expected = [text for place, text in enumerate(messages) if place not in one & two]
+    assert [item.row.payload for item in found] == expected
+
+
+def test_a_quote_that_returns_is_not_taken_for_a_repeat() -> None:
+    """The same content later on is a message of its own, also where one side lost the first or the last of them."""
+    messages = [b"x", b"y", b"x"]
+    nothing: set[int] = set()
+    for one, two in [({0}, nothing), (nothing, {2})]:
+        found = agreed(seconds(messages, one), seconds(messages, two, 3))
+        assert [item.row.payload for item in found] == messages
+
+
+def test_the_same_content_far_apart_is_two_messages() -> None:
+    """Beyond the window a match by content proves nothing."""
+    first, second = RawRow(1, 1, 0, 0, b"x"), RawRow(1, 1, 0, WINDOW_NS * 3, b"x")
+    assert [item.seen for item in agreed([first], [second])] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -292,8 +292,6 @@ class Merger:
         """The number of a merged channel, from 0 in order of appearance; raises SpecError where the name is none."""
     def feed(self, slot: int, data: bytes, now: int, snapshot: bool = False) -> None:
         """Takes whole records that a side published, or that its late-join key held."""
-    def feed_pushes(self, pushes: list[list[bytes]], slots: dict[bytes, int], now: int) -> list[list[bytes]]:
-        """Takes all pushes (`[…, channel, data]`) whose channel has a slot; those that have none."""
     def tick(self, now: int) -> None:
         """Hands out what has waited for long enough; to be called some 20 times a second."""
     def take(self) -> list[tuple[int, int, bytes, int, int]]:

@@ -27,7 +27,7 @@ const CONNECTIONS: &[u8] = b"_connections";
 
 /// What a channel's field begins with, the last byte its version. A field of the first version, which had no such mark,
 /// cannot begin so: it would be sequence 0 and a connection beyond 32 bits.
-const FORMAT: [u8; 7] = [0, 0xff, 0xff, 0xff, 0xff, 0x7f, 3];
+const FORMAT: [u8; 7] = [0, 0xff, 0xff, 0xff, 0xff, 0x7f, 4];
 
 #[derive(Serialize, Deserialize)]
 struct SavedChannel {
@@ -55,6 +55,7 @@ struct SavedBook {
     book: Saved,
     kept: VecDeque<Delta>,
     sample: Sample,
+    from: Option<u32>,
 }
 
 /// The raw channel and schema a checkpoint field is about; `None` for the fields that are about all.
@@ -161,6 +162,7 @@ impl State {
                     book: Saved::of(&book.levels, &book.orders),
                     kept: book.kept.clone(),
                     sample: book.sample,
+                    from: book.from,
                 })
                 .collect(),
         }
@@ -249,6 +251,7 @@ impl State {
                 out,
                 dirty: false,
                 sample: book.sample,
+                from: book.from,
             });
             self.channels[at].books.insert(instrument, self.books.len() - 1);
         }

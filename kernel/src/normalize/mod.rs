@@ -7,6 +7,7 @@ mod books;
 mod checkpoint;
 mod counting;
 mod definitions;
+mod deltas;
 mod events;
 mod levels;
 mod naming;

@@ -54,6 +54,10 @@ impl State {
                 self.event(EventKind::Gap, None, None, &format!("connection {connection}: {}", text(reason)), 0, 0);
             }
             self.doubt(payload.ts_recv, "connection", |channel, _| channel == connection);
+            // An older connection that lives on is all they have.
+            for book in self.books.iter_mut().filter(|book| book.from == Some(connection)) {
+                book.from = None;
+            }
             self.forget_quotes("connection", |channel| channel == connection);
         }
         Ok(())
@@ -72,7 +76,9 @@ impl State {
             let linked =
                 book.rule.link != LinkRule::None && book.rule.link != LinkRule::Rising || book.rule.checksum.is_some();
             let (channel, instrument) = (book.channel, book.instrument);
-            let connection = self.channels.get(channel).map_or(0, |known| known.connection);
+            let book = &self.books[at];
+            let connection =
+                book.from.or_else(|| self.channels.get(channel).map(|known| known.connection)).unwrap_or(0);
             if !which(connection, linked) || !self.books[at].sync.doubt() {
                 continue;
             }

@@ -14,6 +14,7 @@ use crate::book::{Level, ASK, BID};
 use crate::decimal::Dec;
 use crate::glob;
 use crate::record::{self, Entry, Health, Stamp, F_MAYBE_BAD_BOOK, F_MBP, F_SNAPSHOT};
+use crate::spec::SnapshotFrom;
 use crate::sync::{unproved, Phase, Taking};
 
 impl State {
@@ -25,6 +26,10 @@ impl State {
             return self.snapshot_again(job, at, head, changes);
         }
         let was = self.books[at].sync.phase;
+        if was == Phase::Live && self.is_outlived(job.channel, at) {
+            self.stale += 1;
+            return Ok(());
+        }
         let mut kept = std::mem::take(&mut self.books[at].kept);
         let waiting = kept.len();
         let asked = self.books[at].sync.asked;
@@ -43,6 +48,9 @@ impl State {
             }
         }
         self.books[at].sync.floor = head.ids.map_or(0, |ids| ids.last);
+        if rule.snapshot == SnapshotFrom::Stream && !self.merged() {
+            self.books[at].from = self.channels.get(job.channel).map(|known| known.connection);
+        }
         self.infer(job.channel, instrument, job.ts_recv, changes);
         self.check_prices(instrument, changes)?;
         self.fill(job, at, changes)?;

@@ -21,6 +21,9 @@ use crate::spec::{self, LinkRule};
 use crate::sync::{Chain, Phase};
 use crate::wire::PayloadView;
 
+/// The place of MERGED among a provider's publishers.
+const MERGED: u16 = 2;
+
 /// A raw channel.
 #[derive(Debug)]
 pub struct Channel {
@@ -120,7 +123,7 @@ impl State {
         let place = match instance {
             "PRIMARY" => 0,
             "REPLICA" => 1,
-            "MERGED" => 2,
+            "MERGED" => u32::from(MERGED),
             _ => return Err(SpecError(format!("instance {instance}: allowed are PRIMARY, REPLICA, MERGED"))),
         };
         let publisher = 60_000u32 + 4 * u32::from(meaning.number) + place;
@@ -211,6 +214,7 @@ impl State {
             for channel in &mut self.channels {
                 channel.sequence = 0;
             }
+            self.books.iter_mut().for_each(|book| book.from = None);
             for book in self.books.iter_mut().filter(|book| book.sync.phase == Phase::Waiting) {
                 // The new session asks for snapshots of its own, and those are newer than what the old one kept.
                 self.stale += book.kept.len() as u64;
@@ -328,6 +332,11 @@ impl State {
             ("sizes".into(), pairs(&[("rounded", self.rounded), ("capped", self.capped)])),
             ("payloads".into(), pairs(&[("total", self.payloads)])),
         ])
+    }
+
+    /// Whether the stream is two instances', whose connections have numbers of their own.
+    pub fn merged(&self) -> bool {
+        self.publisher_id % 4 == MERGED
     }
 
     /// The `publisher_id` of every record.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 use super::Guarded;
 use crate::merger::output::Kind;
@@ -19,13 +19,6 @@ pub(super) struct PyMerger {
 
 /// Channel, kind, records, and of a gap the ids around it.
 type PyPiece<'py> = (u32, u8, Bound<'py, PyBytes>, u32, u32);
-
-impl PyMerger {
-    fn feed_one(&mut self, slot: u64, data: &[u8], now: u64, kind: Kind) -> PyResult<()> {
-        let lane = u32::try_from(slot >> 1).map_err(|_| PyValueError::new_err("no such channel"))?;
-        self.merger.run(|merger| merger.feed((slot & 1) as usize, lane, data, now, kind))
-    }
-}
 
 #[pymethods]
 impl PyMerger {
@@ -64,31 +57,9 @@ impl PyMerger {
 
     #[pyo3(signature = (slot, data, now, snapshot = false))]
     fn feed(&mut self, slot: u64, data: &[u8], now: u64, snapshot: bool) -> PyResult<()> {
-        self.feed_one(slot, data, now, if snapshot { Kind::Snapshot } else { Kind::Live })
-    }
-
-    fn feed_pushes<'py>(
-        &mut self,
-        pushes: &Bound<'py, PyList>,
-        slots: &Bound<'py, PyDict>,
-        now: u64,
-    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let mut aside = Vec::new();
-        for push in pushes.iter() {
-            let words = push.cast::<PyList>()?;
-            let length = words.len();
-            if length < 2 {
-                continue;
-            }
-            match slots.get_item(words.get_item(length - 2)?)? {
-                Some(slot) => {
-                    let data = words.get_item(length - 1)?;
-                    self.feed_one(slot.extract()?, data.cast::<PyBytes>()?.as_bytes(), now, Kind::Live)?;
-                }
-                None => aside.push(push),
-            }
-        }
-        Ok(aside)
+        let lane = u32::try_from(slot >> 1).map_err(|_| PyValueError::new_err("no such channel"))?;
+        let kind = if snapshot { Kind::Snapshot } else { Kind::Live };
+        self.merger.run(|merger| merger.feed((slot & 1) as usize, lane, data, now, kind))
     }
 
     fn tick(&mut self, now: u64) -> PyResult<()> {

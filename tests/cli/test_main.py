@@ -12,10 +12,16 @@ from tapeline.cli import main as frame
 from tapeline.errors import CaptureError, SettingError, StreamUnavailableError, UnknownVenueError, UsageError
 
 COMMANDS = [
+    "backfill",
     "book",
+    "cost",
     "emulate",
+    "export",
+    "ledger",
     "normalize",
+    "postprocess",
     "query",
+    "replay",
     "subscribe",
     "subscriptions",
     "tables",
@@ -23,6 +29,7 @@ COMMANDS = [
     "unsubscribe",
     "up",
     "venues",
+    "versions",
 ]
 
 

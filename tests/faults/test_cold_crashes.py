@@ -60,16 +60,20 @@ class Crashes:
     async def live(self, manager: Child) -> int:
         """Ends the stream and runs one to its end; the last sequence it stored."""
         self.rooms.children[0].stop()
-        child = await self.rooms.start("batch_processor", *self.flags())
         last = 0
         while last != (last := await self.told_next(manager)):
             pass
-        await until(lambda: sequence(self.rooms.told(child, VENUE).get("position", "0:0")) >= last, 60, "the end")
-        child.stop()
-        told = self.rooms.told(child, VENUE)
-        assert told["durable_position"] == told["position"]
-        assert told["store_trouble"] == ""
-        return sequence(told["position"])
+        for _ in range(3):
+            child = await self.rooms.start("batch_processor", *self.flags())
+            await until(lambda: sequence(self.rooms.told(child, VENUE).get("position", "0:0")) >= last, 60, "the end")  # noqa: B023 - awaited at once
+            child.stop()
+            told = self.rooms.told(child, VENUE)
+            if told["durable_position"] == told["position"]:
+                assert told["store_trouble"] == ""
+                return sequence(told["position"])
+            # On a busy machine a slow store is not waited for when it is stopped; the next one goes on.
+            assert "stopped_before_written" in child.log.read_text()
+        pytest.fail("stopped three times before all was written")
 
     async def told_next(self, manager: Child) -> int:
         """The stream's last sequence, once the manager has told it anew."""

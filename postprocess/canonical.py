@@ -13,8 +13,10 @@ from tapeline_kernel import SIDECAR, Normalizer, Output
 from postprocess.batches import Batch, Integers
 from postprocess.codes import Codes, Texts, waiting
 from postprocess.columns import Columns, Part
+from postprocess.ledger.records import GapRecord
 from postprocess.origins import Origin
 from postprocess.raw import Channel
+from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
 from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.spec.encode import encode
 from tapeline.spec.meaning import Meaning
@@ -49,6 +51,7 @@ class Canonical:
     """Runs one provider's payloads through the kernel; `instances` are those that are coalesced, one or two.
 
     `epochs` are a single instance's sessions, in order: the kernel hears of each, also where a shard has no payload of it.
+    `gaps` are what such an instance is known to lack: the kernel hears of each in its place, as it would have live.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class Canonical:
         channels: Sequence[Channel],
         texts: Texts,
         epochs: Sequence[int] = (),
+        gaps: Sequence[GapRecord] = (),
         shard: tuple[int, int] = (0, 1),
     ) -> None:
         self._merged = len(instances) > 1
         instance = MERGED if self._merged else instances[0]
         meaning = uncounted(venue.meaning) if self._merged else venue.meaning
+        self._provider, self._instance = venue.provider, instance
         self._kernel = Normalizer(encode(meaning), venue.provider, instance, "dbn", shard)
         self._columns = Columns(_SIDECAR, texts)
         self._channels = [(channel.name, channel.schema) for channel in channels]
@@ -72,6 +77,7 @@ class Canonical:
         self._seen = _codes(texts, ["", instances[0], instances[-1], BOTH])
         self._silent = np.array([channel.name == SESSION_CHANNEL for channel in channels])
         self._epochs = list(epochs)
+        self._gaps = sorted(gaps, key=lambda gap: (gap.epoch, gap.first))
         self._epoch = -1
         self._next = 1
         self._payloads = 0
@@ -123,18 +129,41 @@ class Canonical:
         return self._kernel.channels()
 
     def _session(self, batch: Batch, epoch: int) -> Iterator[Step]:
+        nothing = batch.slice(0, 0)
         while self._epochs and self._epochs[0] < epoch:
-            yield self._begun(self._epochs.pop(0), batch.slice(0, 0))
-        if epoch != self._epoch:
-            self._epoch, self._next = epoch, 1
-        if self._epochs and self._epochs[0] == epoch:
-            self._epochs.pop(0)
+            yield from self._begin(self._epochs[0], nothing)
+            yield self._step(nothing)
+        yield from self._begin(epoch, nothing)
+        start = 0
+        while self._gaps and self._gaps[0].epoch == epoch and self._gaps[0].first <= int(batch.sequence[-1]):
+            end = int(np.searchsorted(batch.sequence, self._gaps[0].first))
+            yield from self._steps(batch.slice(start, end))
+            yield self._gap(self._gaps.pop(0), nothing)
+            start = end
+        yield from self._steps(batch.slice(start, len(batch)))
+
+    def _begin(self, epoch: int, nothing: Batch) -> Iterator[Step]:
+        """Goes over to a session, after what is missing at the ends of those before it."""
+        if epoch == self._epoch:
+            return
+        while self._gaps and self._gaps[0].epoch < epoch:
+            yield self._gap(self._gaps.pop(0), nothing)
+        self._epoch, self._next = epoch, 1
+        self._epochs = [later for later in self._epochs if later > epoch]
+
+    def _steps(self, batch: Batch) -> Iterator[Step]:
         for start in range(0, len(batch), BATCH_PAYLOADS):
             yield self._step(batch.slice(start, start + BATCH_PAYLOADS))
 
-    def _begun(self, epoch: int, nothing: Batch) -> Step:
-        self._epoch, self._next = epoch, 1
-        return self._step(nothing)
+    def _gap(self, gap: GapRecord, nothing: Batch) -> Step:
+        """Payloads are numbered anew here, so that a gap is one number: how many were lost makes no difference to what comes."""
+        told = SubscribeResponse()
+        told.gap.provider, told.gap.instance, told.gap.epoch = self._provider, self._instance, gap.epoch
+        told.gap.from_sequence = self._next
+        told.gap.to_sequence = self._next if gap.last else 0
+        first = self._next
+        self._next += 1
+        return self._made(self._kernel.normalize(told.SerializeToString()), first, nothing)
 
     def _step(self, batch: Batch) -> Step:
         first = self._next
@@ -150,6 +179,9 @@ class Canonical:
             offsets.tobytes(),
             memoryview(data),
         )
+        return self._made(output, first, batch)
+
+    def _made(self, output: Output, first: int, batch: Batch) -> Step:
         origin = Origin(
             first,
             self._names[batch.channel],

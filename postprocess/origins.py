@@ -52,7 +52,7 @@ class Origins:
         """Channel, instance, epoch and sequence in the raw stream, NULL for a payload too long ago; and its `ts_recv`, then 0."""
         newest = self._batches[-1]
         places = sequences - newest.first
-        if not places.size or int(places.min()) >= 0:
+        if not places.size or (int(places.min()) >= 0 and int(places.max()) < len(newest.stamps)):
             return _columns(_taken(newest, places), None), newest.stamps[places]
         found = Origin(
             0,

@@ -109,10 +109,7 @@ class _Run:
             names = [(channel.name, channel.schema) for channel in self._channels]
             account = Account(self._instances, names, folder, self._span)
             single = len(self._instances) == 1
-            shard = (self._unit.shard, self._unit.shards)
-            canonical = Canonical(
-                self._venue, self._instances, self._channels, texts, self._epochs() if single else (), shard
-            )
+            canonical = self._canonical(texts)
             streams = self._streams(self._share())
             epochs = np.array(self._epochs(), np.int64)
             merged: list[Stream] = [Sessions(stream, epochs) for stream in streams] if single else list(streams)
@@ -123,6 +120,13 @@ class _Run:
         problems = [Problem("object", key, reason) for key, reason in self._own_broken()]
         counts = {name: self._counts[name] for name in ("payloads", "records")}
         return Report(self._unit, files.tables, files.dbn, counts, 0.0, 0.0, 0, problems, index=files.index)
+
+    def _canonical(self, texts: Texts) -> Canonical:
+        shard = (self._unit.shard, self._unit.shards)
+        if len(self._instances) > 1:
+            return Canonical(self._venue, self._instances, self._channels, texts, shard=shard)
+        gaps = [gap for gap in self._plan.gaps if gap.instance == self._instances[0]]
+        return Canonical(self._venue, self._instances, self._channels, texts, self._epochs(), gaps, shard)
 
     def _share(self) -> list[int]:
         """The channels that concern this shard, by their places; notes which of them are its own."""

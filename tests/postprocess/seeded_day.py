@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections import Counter, defaultdict
@@ -9,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tapeline.errors import CaptureError
 from tapeline.identity import WINDOW_NS, of_payloads
 from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
 from tapeline.objectstore import ObjectStore
 from tapeline.offline.feed import Feed
 from tapeline.partitions import Partition, object_key
-from tapeline.rawfile import RawRow, compress, encode_rows
+from tapeline.rawfile import RawRow, compress, encode_rows, read_rows
 from tapeline.venues import load
 
 HOUR_NS = 3_600_000_000_000
@@ -106,8 +108,11 @@ class SeededDay:
         payload = self.messages[place].payload
         return payload[: len(payload) // 2] if side in self.broken.get(place, ()) else payload
 
-    def store(self, store: ObjectStore, rows_in_object: int = 500) -> None:
-        """Writes the objects, cut at the hour as ever; every seventh twice, its first half under another name too."""
+    def store(self, store: ObjectStore, rows_in_object: int = 500, short: int = -1) -> None:
+        """Writes the objects, cut at the hour as ever; every seventh twice, its first half under another name too.
+
+        The one of the number `short` is cut short: what is behind that is lost.
+        """
         number = 0
         for side, instance in enumerate(INSTANCES):
             parts: dict[tuple[Partition, int], list[int]] = defaultdict(list)
@@ -120,13 +125,13 @@ class SeededDay:
                 for start in range(0, len(places), rows_in_object):
                     number += 1
                     part = places[start : start + rows_in_object]
-                    self._put(store, partition, side, part)
+                    self._put(store, partition, side, part, number == short)
                     if number % 7 == 0 and len(part) > 1:
                         half = part[: len(part) // 2]
-                        self._put(store, partition, side, half)
+                        self._put(store, partition, side, half, False)
                         self.doubled[(partition.channel, partition.schema), hour % 24] += len(half)
 
-    def _put(self, store: ObjectStore, partition: Partition, side: int, places: list[int]) -> None:
+    def _put(self, store: ObjectStore, partition: Partition, side: int, places: list[int], short: bool) -> None:
         rows = [
             RawRow(
                 self.epochs[side], self.firsts[side] + place, self.messages[place].connection,
@@ -134,15 +139,26 @@ class SeededDay:
             )
             for place in places
         ]  # fmt: skip
+        first, last = rows[0].sequence, rows[-1].sequence
+        data = compress(encode_rows(rows))
+        if short:
+            data = data[: len(data) * 2 // 3]
+            whole = 0
+            with contextlib.suppress(CaptureError):
+                for _ in read_rows(data):
+                    whole += 1
+            assert 0 < whole < len(rows)
+            self.lost[side].update(places[whole:])
+            self.reasons.append((side, first, last, "broken_object"))
+            rows = rows[:whole]
         self.rows += len(rows)
-        key = object_key("", partition, self.epochs[side], rows[0].sequence, rows[-1].sequence)
-        assert store.put(key, compress(encode_rows(rows)))
+        assert store.put(object_key("", partition, self.epochs[side], first, last), data)
 
     def record(self, store: ObjectStore) -> None:
         """The primary's batch processor knows why the first run of more than one was lost."""
         first, last = next((first, last) for _, _, first, last, *_ in self.holes() if last > first)
         reason = "fell_out_of_ring"
-        self.reasons.append((0, first, last, reason))
+        self.reasons.insert(0, (0, first, last, reason))
         record = {"instance": INSTANCES[0], "provider": self.provider, "epoch": self.epochs[0], "first": first, "last": last,
                   "reason": reason, "after_ts": self.messages[first - 2].stamps[0], "missing": None, "held": []}  # fmt: skip
         key = f"gaps/instance={INSTANCES[0]}/provider={self.provider}/{self.epochs[0]}-{first}-{last}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,25 @@ def test_what_is_wrong_is_told_in_a_line(lake: Path, redis_url: str, words: list
     assert (replay.returncode, out) == (code, "")
     assert told in errors
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "other"])
+def test_a_broken_file_is_told_in_a_line(lake: Path, redis_url: str, tmp_path: Path, harm: str) -> None:
+    """A DBN file that is not there, cut short or of something else: its key, exit code 1, and the lease is given up."""
+    broken = tmp_path / "lake"
+    shutil.copytree(lake, broken)
+    (path,) = (broken / "dbn" / "schema=trades" / "day=2026-01-01" / "provider=KRAKEN").rglob("*.dbn.zst")
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if harm == "cut" else b"not zstd")
+    replay = tapeline("replay", *SPAN, "--speed", "max", "--lake", str(broken), "--redis", redis_url, "*.KRAKEN.*")
+    out, errors = replay.communicate(timeout=60)
+    assert (replay.returncode, out) == (1, "")
+    assert "dbn/schema=trades/day=2026-01-01/provider=KRAKEN" in errors
+    assert len(errors.splitlines()) == 1
+    with redis.Redis.from_url(redis_url) as client:
+        assert not client.exists(redis_keys.replay("KRAKEN"))
 
 
 def test_no_redis_is_told_in_a_line(lake: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
+
+import msgspec
 
 from postprocess.day import DayRun, Places, Step
 from postprocess.executor.base import Executor
@@ -14,6 +16,9 @@ from postprocess.units import Problem, Report
 
 DAYS_AT_ONCE = 8
 """Days whose units run beside one another, so that the last unit of a day keeps nobody waiting."""
+
+OBJECTS_AT_ONCE = 500_000
+"""Raw objects in the plans of days that run beside one another: with so many there are units enough."""
 
 
 class State(Enum):
@@ -27,6 +32,8 @@ class State(Enum):
     """A new version would be made."""
     MADE = "made"
     """A version is whole; it does not count."""
+    KEPT = "kept"
+    """The version that counts cannot be made anew: no raw objects are left."""
     FAILED = "failed"
     """What counted goes on to count."""
 
@@ -76,7 +83,6 @@ class Backfill:
         """What would be done; nothing is written."""
         for day in self._range.days():
             begun = self._day(day)
-            begun.steps = begun.run.steps()
             self.problems += begun.run.result.problems
             yield from begun.told(State.TO_DO, State.TO_DO)
 
@@ -85,20 +91,24 @@ class Backfill:
 
         Where days are to count together, that is when all are whole, and not at all where a version was not made.
         """
-        days = self._range.days()
-        for start in range(0, len(days), DAYS_AT_ONCE):
-            yield from self._some(executor, days[start : start + DAYS_AT_ONCE])
+        some: list[_Day] = []
+        objects = 0
+        for date_ in self._range.days():
+            day = self._day(date_)
+            some.append(day)
+            objects += sum(len(step.plan.objects) for step in day.steps)
+            if len(some) == DAYS_AT_ONCE or objects >= OBJECTS_AT_ONCE:
+                yield from self._some(executor, some)
+                some, objects = [], 0
+        yield from self._some(executor, some)
         if not self.failed:
             for day in self._whole:
                 day.run.publish()
                 yield from (told for told in day.told(State.PUBLISHED) if told.state is State.PUBLISHED)
 
-    def _some(self, executor: Executor, days: Collection[date]) -> Iterator[Told | Report]:
-        begun = {day.isoformat(): self._day(day) for day in days}
-        units = []
-        for day in begun.values():
-            day.steps = day.run.steps()
-            units += day.run.begin(day.steps)
+    def _some(self, executor: Executor, days: Collection[_Day]) -> Iterator[Told | Report]:
+        begun = {day.day.isoformat(): day for day in days}
+        units = [unit for day in days for unit in day.run.begin(day.steps)]
         for day in begun.values():
             if not day.run.waiting:
                 yield from self._ended(day)
@@ -111,6 +121,7 @@ class Backfill:
 
     def _ended(self, day: _Day) -> Iterator[Told]:
         day.run.finish()
+        day.forget()
         self.problems += day.run.result.problems
         self.failed |= day.failed
         if not day.run.changed:
@@ -123,7 +134,12 @@ class Backfill:
             yield from day.told(State.PUBLISHED)
 
     def _day(self, day: date) -> _Day:
-        return _Day(day, DayRun(day, self._places, self._memory, self._range.providers))
+        run = DayRun(day, self._places, self._memory, self._range.providers)
+        steps = run.steps()
+        asked, found = self._range.providers, {step.plan.provider for step in steps}
+        published = run.lake.published(day) or {}
+        kept = {name: published[name] for name in sorted(published.keys() - found) if asked is None or name in asked}
+        return _Day(day, run, steps, kept)
 
 
 @dataclass(slots=True)
@@ -132,7 +148,14 @@ class _Day:
 
     day: date
     run: DayRun
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step]
+    kept: dict[str, int]
+    """Published versions without raw objects."""
+
+    def forget(self) -> None:
+        """Keeps of each plan what is told of it: it names every raw object, and there may be many days."""
+        nothing: dict[str, object] = {"objects": {}, "near": {}, "names": {}, "gaps": []}
+        self.steps = [replace(step, plan=msgspec.structs.replace(step.plan, **nothing)) for step in self.steps]
 
     @property
     def failed(self) -> bool:
@@ -140,11 +163,11 @@ class _Day:
 
     def told(self, changed: State, else_: State = State.FAILED) -> list[Told]:
         """What became of each provider, where those with a new version are in this state."""
-        found = []
+        found = [Told(self.day, name, State.KEPT, version, version, []) for name, version in self.kept.items()]
         for step in self.steps:
             provider = step.plan.provider
             new = self.run.changed.get(provider)
             state = State.UNCHANGED if step.unchanged else changed if new is not None else else_
             before = step.published.version if step.published is not None else None
             found.append(Told(self.day, provider, state, new or step.plan.version, before, step.reasons))
-        return found
+        return sorted(found, key=lambda told: told.provider)

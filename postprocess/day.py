@@ -162,6 +162,7 @@ class DayRun:
         for plan, before in self._plans:
             if self._whole(plan, self._reports[plan.provider]) and self._complete(plan, before):
                 self.changed[plan.provider] = plan.version
+        self._plans.clear()
 
     def publish(self) -> None:
         """Makes what was made count, in one step."""

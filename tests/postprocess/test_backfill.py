@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -167,6 +168,24 @@ def test_a_day_that_has_lost_raw_objects_is_not_replaced_unasked(
         assert problem.reason == "version 3 is made, but not published: 1 raw objects are left of 2"
         assert rows(data) == before
     assert Lake.at(data / "lake").versions(DAYS[0], "KRAKEN") == [1, 2, 3]
+
+
+def test_what_has_no_raw_objects_any_more_is_kept_and_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is no failure: what counted goes on to count."""
+    before = rows(data)
+    for path in (data / "store").rglob("*provider=KRAKEN*"):
+        shutil.rmtree(path)
+    assert outcome(backfill(data, last=DAYS[0]).run(Here())) == [
+        (DAYS[0], "BINANCE_SPOT", State.UNCHANGED, 1),
+        (DAYS[0], "KRAKEN", State.KEPT, 1),
+    ]
+    assert rows(data) == before
+    range_ = ["--from", "2026-08-02", "--to", "2026-08-02", "--providers", "KRAKEN"]
+    assert main(["backfill", "--data-dir", str(data), *range_]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "2026-08-02  KRAKEN            kept, version 1: no raw payloads are left",
+        "2026-08-02 to 2026-08-02: 1 kept",
+    ]
 
 
 def test_runs_beside_one_another_of_other_inputs_make_versions_of_their_own(data: Path, recordings: Path) -> None:

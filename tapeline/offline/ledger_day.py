@@ -56,7 +56,7 @@ class Counts:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ChannelLedger:
     """One channel of a provider."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from tapeline.offline.ledger_day import ChannelLedger, Counts, DayLedger, Gap
+from tapeline.offline.ledger_day import HOURS, ChannelLedger, Counts, DayLedger, Gap
 
 _SHOWN = 6
 
@@ -87,9 +87,15 @@ def notes(ledger: DayLedger) -> list[Finding]:
                     provider, f"{_count(total.duplicates, 'row', 'rows')} stood twice in the raw store, counted once"
                 )
             )
-        quiet = [c for c in ledger.channels if c.provider == provider and quiet_hours(c)]
+        spoken = _spoken([channel for channel in ledger.channels if channel.provider == provider])
+        if ends := _ends(spoken):
+            found.append(Finding(provider, f"no payload {ends}"))
+        hours = {
+            c: [hour for hour in quiet_hours(c) if hour in spoken] for c in ledger.channels if c.provider == provider
+        }
+        quiet = [c for c, silent in hours.items() if silent]
         if quiet:
-            names = ", ".join(f"{c.channel} ({_hours(quiet_hours(c))})" for c in quiet[:_SHOWN])
+            names = ", ".join(f"{c.channel} ({_hours(hours[c])})" for c in quiet[:_SHOWN])
             more = f" and {len(quiet) - _SHOWN:,} more" if len(quiet) > _SHOWN else ""
             found.append(Finding(provider, f"silent between hours in which they speak: {names}{more}"))
     if ledger.filled_count:
@@ -101,10 +107,25 @@ def silent_hours(ledger: DayLedger) -> list[tuple[str, int]]:
     """Providers and the hours between their first and their last in which no channel has anything."""
     found = []
     for provider in ledger.versions:
-        channels = [channel for channel in ledger.channels if channel.provider == provider]
-        spoken = {hour for channel in channels for hour, counts in channel.hours.items() if counts.payloads}
+        spoken = _spoken([channel for channel in ledger.channels if channel.provider == provider])
         found += [(provider, hour) for hour in _between(spoken)]
     return found
+
+
+def _spoken(channels: list[ChannelLedger]) -> set[int]:
+    """The hours in which any of them has something."""
+    return {hour for channel in channels for hour, counts in channel.hours.items() if counts.payloads}
+
+
+def _ends(spoken: set[int]) -> str:
+    """Before and after which hour there is nothing."""
+    hours = sorted(spoken) or [0, HOURS - 1]
+    told = []
+    if hours[0]:
+        told.append(f"before {hours[0]:02d}:00")
+    if hours[-1] < HOURS - 1:
+        told.append(f"after {hours[-1] + 1:02d}:00")
+    return " and ".join(told)
 
 
 def _runs(hours: list[tuple[str, int]]) -> list[tuple[str, int, int]]:

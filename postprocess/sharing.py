@@ -24,7 +24,8 @@ def run_in_steps(executor: Executor, units: Sequence[Unit]) -> Iterator[Report]:
     looking = {unit.work: unit for unit in shared}.values()
     first = [msgspec.structs.replace(unit, step=LOOK, shard=k) for unit in looking for k in range(unit.shards)]
     failed: dict[str, str] = {}
-    for report in executor.run([*first, *(unit for unit in units if unit.shards == 1)]):
+    begun = [*first, *(unit for unit in units if unit.shards == 1)]
+    for report in executor.run(begun) if begun else ():
         if report.unit.step == MAKE:
             yield report
         elif report.failed:
@@ -32,7 +33,8 @@ def run_in_steps(executor: Executor, units: Sequence[Unit]) -> Iterator[Report]:
     for unit in shared:
         if unit.work in failed:
             yield failure(unit, failed[unit.work])
-    yield from executor.run([unit for unit in shared if unit.work not in failed])
+    if rest := [unit for unit in shared if unit.work not in failed]:
+        yield from executor.run(rest)
 
 
 def look(kernel: Normalizer, streams: Iterable[tuple[Channel, Stream]], shards: int) -> dict[str, int]:

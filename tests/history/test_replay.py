@@ -24,6 +24,7 @@ from tapeline.offline.lake import Lake
 from tapeline.schemas import Schema
 from tests.history.lakes import DAY_NS, MIDNIGHT, Truth, copy_lake, make_lake, truth
 from tests.history.playing import ALL, WHOLE, Gate, Heard, book, books, chosen, holes, listening, play, until
+from tests.support.redis_cluster import RedisCluster
 
 PROVIDERS = {"BINANCE_SPOT", "KRAKEN", "DERIBIT", "OKX"}
 
@@ -195,6 +196,24 @@ async def test_a_lake_in_s3_is_replayed_and_exported(
             tmp_path / f"{'s3' if place == s3_store else 'here'}.dbn",
         )
     assert (tmp_path / "s3.dbn").read_bytes() == (tmp_path / "here.dbn").read_bytes()
+
+
+async def test_the_nodes_of_a_cluster_go_side_by_side(lake: Path, canonical: Truth, tmp_path: Path) -> None:
+    """Each provider's keys are on the node that holds them, its messages too: a consumer at any node hears all."""
+    with RedisCluster(tmp_path) as cluster:
+        url = cluster.url
+        gate = Gate(300_000_000)
+        playing = asyncio.create_task(play(lake, url, speed=1.0, clock=gate, flush_seconds=1e-9))
+        await until(gate.reached.is_set)
+        async with listening(url, settle_seconds=0.2) as (heard, _):
+            channels = books(canonical.channels(MIDNIGHT, MIDNIGHT + 200_000_000))
+            await until(lambda: all(channel in heard.snapshots for channel in channels))
+            gate.let_through()
+            await playing
+            await until(lambda: heard.ended == PROVIDERS)
+    assert not holes(heard)
+    for channel in books(canonical.channels()):
+        assert book(heard.snapshots.get(channel, b""), heard.of(channel)) == book(canonical.of(channel)), channel
 
 
 async def test_another_replay_begins_anew_for_who_still_listens(lake: Path, canonical: Truth, redis_url: str) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 import zstandard
 
-from postprocess.ledger.account import ACCOUNT, BARS, CANDLES, HOUR_NS, HOURS, PLACES, Broken, Span, Tally, VenueGap
+from postprocess.ledger.account import ACCOUNT, BARS, CANDLES, HOUR_NS, HOURS, PLACES, Broken, Tally, VenueGap
 from postprocess.ledger.bars import compare_bars
 from postprocess.ledger.filling import Holes
 from postprocess.ledger.holes import Hole, Session, find_holes
 from postprocess.ledger.records import GapRecord
+from postprocess.ledger.rows import Span
 from postprocess.ledger.seen import BLOCK, Seen
 from postprocess.ledger.silence import both_down
 from postprocess.ledger.timing import Edge, Places

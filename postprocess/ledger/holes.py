@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from postprocess.ledger.account import Broken, Span
+from postprocess.ledger.account import Broken
 from postprocess.ledger.records import GapRecord, is_within
+from postprocess.ledger.rows import Span
 from postprocess.ledger.seen import Seen
 
 NO_OBJECT = "no_object"

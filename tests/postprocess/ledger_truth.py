@@ -86,14 +86,15 @@ class Day:
         channels: set[int] | None = None,
         day: int = 0,
         broken: tuple[int, int, int, int, str] | None = None,
+        piece: int = 1000,
     ) -> Path:
         """The account of the unit that has these channels, of the day that is so many after the first."""
         folder.mkdir(parents=True)
         span = (START + day * DAY_NS, START + (day + 1) * DAY_NS)
         account = Account(("PRIMARY", "REPLICA"), self.channels, folder, span)
         wanted = [place for place, channel in enumerate(self.channel) if channels is None or channel in channels]
-        for start in range(0, len(wanted), 1000):
-            account.note_rows(self.columns(wanted[start : start + 1000]))
+        for start in range(0, len(wanted), piece):
+            account.note_rows(self.columns(wanted[start : start + piece]))
         if broken:
             account.note_broken(*broken)
         account.close()

@@ -60,3 +60,18 @@ def test_every_hole_is_told_with_its_bounds_and_what_nobody_has(tmp_path: Path, 
         "bars_found": 0,
     }
     assert {row["reason"] for row in ledger.gaps.to_pylist()} == {"no_object"}
+
+
+def test_it_does_not_matter_in_what_pieces_messages_come(tmp_path: Path) -> None:
+    """The account is the same, byte for byte."""
+    made = day(40_000, apart=SECOND // 10)
+    pick = random.Random(9)
+    for line in made.lines:
+        line.stamps = [stamp + pick.randrange(50_000_000) for stamp in line.stamps]
+        line.lost = set(pick.sample(range(40_000), 400))
+    files = [
+        {path.name: path.read_bytes() for path in made.account(tmp_path / str(piece), piece=piece).iterdir()}
+        for piece in (777, 5000, 40_000)
+    ]
+    assert files[0] == files[1] == files[2]
+    assert set(files[0]) == {"account.msgpack", "places.parquet"}

@@ -1,3 +1,5 @@
+//! What both sides have comes once; broken objects, what is a connection's own, and nothing made up.
+
 use proptest::prelude::*;
 
 use super::*;

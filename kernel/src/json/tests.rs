@@ -1,3 +1,5 @@
+//! Paths found in payloads, and grammar refused.
+
 use super::*;
 
 #[test]

@@ -1,6 +1,6 @@
 """One SQL for both engines: Athena's (Trino's) dialect, checked, and translated for DuckDB.
 
-Only what reads is let through. What Athena has and DuckDB lacks is translated by sqlglot or is one of `MACROS`.
+Only what reads is let through. What Athena has and DuckDB lacks is translated by sqlglot, or a macro of `tapeline.offline.views`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from tapeline.errors import RefusedError
+from tapeline.offline.tables import PUBLISHED, RAW_OBJECTS, all_tables
 
 # It says on stderr what we say ourselves, by an error.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-MACROS = ("CREATE MACRO to_iso8601(moment) AS strftime(CAST(moment AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%gZ')",)
-"""Functions of Athena that DuckDB has not, by their Athena names, besides those of `tapeline.offline.views`."""
-
 _SHOWN = re.compile(r"show\s+(tables|columns\s+(?:from|in)\s+(?P<table>\"?\w+\"?))\s*\Z", re.IGNORECASE | re.ASCII)
+_TABLE = re.compile(r'\w+|"\w+"', re.ASCII)
 _FIRST = re.compile(r"(?:\s+|--[^\n]*\n|/\*.*?\*/|\()*([a-z]+)", re.IGNORECASE | re.DOTALL | re.ASCII)
 _READS = ("SELECT", "WITH", "VALUES", "TABLE", "SHOW", "DESCRIBE", "DESC", "EXPLAIN")
 _CHANGES = (exp.Command, exp.DDL, exp.DML, exp.Drop, exp.Copy)
@@ -51,19 +50,22 @@ def for_duckdb(sql: str) -> str:
         shown = _SHOWN.match(sql)
         if shown is None:
             raise QueryRefusedError("of SHOW only SHOW TABLES and SHOW COLUMNS FROM a table are answered locally")
-        return f"DESCRIBE {shown['table']}" if shown["table"] else "SHOW TABLES"
+        return f"DESCRIBE {shown['table']}" if shown["table"] else _named()
     if word in ("DESCRIBE", "DESC"):
-        return "DESCRIBE " + sql.split(None, 1)[-1]
+        return f"DESCRIBE {_described(sql)}"
     if word == "EXPLAIN":
         return "EXPLAIN " + _translated(_explained(sql))
     return _translated(sql)
 
 
-def tables_of(sql: str) -> set[str] | None:
-    """The names of tables that a checked statement speaks of; None where that may be any."""
+def tables_of(sql: str) -> set[str]:
+    """The names of tables whose rows or columns a checked statement needs."""
     word = first_word(sql)
-    if word in ("SHOW", "DESCRIBE", "DESC"):
-        return None
+    if word == "SHOW":
+        shown = _SHOWN.match(sql)
+        return {shown["table"].strip('"')} if shown and shown["table"] else set()
+    if word in ("DESCRIBE", "DESC"):
+        return {_described(sql).strip('"')}
     tree = parsed(_explained(sql) if word == "EXPLAIN" else sql)
     return {table.name for table in tree.find_all(exp.Table)}
 
@@ -89,6 +91,18 @@ def parsed(sql: str) -> exp.Expr:
         if isinstance(node, _CHANGES) or (isinstance(node, exp.Select) and node.args.get("into")):
             raise QueryRefusedError("only what reads is answered")
     return tree
+
+
+def _described(sql: str) -> str:
+    found = _TABLE.fullmatch(sql.partition(" ")[2].strip())
+    if found is None:
+        raise QueryRefusedError("DESCRIBE wants the name of a table")
+    return found[0]
+
+
+def _named() -> str:
+    names = sorted((*all_tables(), PUBLISHED.name, RAW_OBJECTS.name))
+    return "SELECT name FROM (VALUES " + ", ".join(f"('{name}')" for name in names) + ") AS t (name) ORDER BY name"
 
 
 def _explained(sql: str) -> str:

@@ -13,7 +13,7 @@ from tapeline.offline.answer_text import Answer, of_arrow
 from tapeline.offline.lake import Lake
 from tapeline.offline.tables import RAW_OBJECTS
 from tapeline.offline.views import connect, s3_files
-from tapeline.sql.dialect import MACROS, for_duckdb, tables_of
+from tapeline.sql.dialect import for_duckdb, tables_of
 
 _BLOCK_BYTES = 64 << 20
 """The longest row that is read; an object holds no more before gzip by default."""
@@ -24,12 +24,10 @@ def ask(lake: Lake, raw: str, sql: str) -> Answer:
     translated = for_duckdb(sql)
     named = tables_of(sql)
     with connect(lake, named) as connection:
-        for macro in MACROS:
-            connection.execute(macro)
         # As in Athena, what is divided as integers is an integer.
         connection.execute("SET integer_division = true")
         try:
-            if named is None or RAW_OBJECTS.name in named:
+            if RAW_OBJECTS.name in named:
                 connection.register(RAW_OBJECTS.name, _raw_objects(raw))
             return of_arrow(connection.sql(translated).to_arrow_table())
         except (duckdb.Error, pa.ArrowException, OSError) as error:

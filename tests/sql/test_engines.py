@@ -38,7 +38,7 @@ FUNCTIONS: dict[str, Value] = {
     "CAST(1.5 AS DECIMAL(38, 18))": "1.5",
     "CAST('99999999999999999999.999999999999999999' AS DECIMAL(38, 18))": "99999999999999999999.999999999999999999",
     "CAST('0.000000000000000001' AS DECIMAL(38, 18))": "0.000000000000000001",
-    "CAST(18446744073709551615 AS DECIMAL(20, 0))": 18446744073709551615,
+    "CAST('18446744073709551615' AS DECIMAL(20, 0))": 18446744073709551615,
     "CAST(61837.62 AS DECIMAL(18, 9)) * CAST(0.5 AS DECIMAL(20, 8))": "30918.81",
     "CAST(2.345 AS DECIMAL(38, 2))": "2.35",
     "9223372036854775807": 9223372036854775807,
@@ -140,6 +140,23 @@ def test_athena_says_why_it_refuses(athena: Athena) -> None:
     """One line, with the reason Athena gives."""
     with pytest.raises(AthenaRefusedError, match="nowhere"):
         athena.ask("SELECT * FROM nowhere")
+
+
+def test_the_tables_and_their_columns_are_told_here(day: Path, tmp_path: Path) -> None:
+    """Also where there are no tables yet, and no raw store; a name that is none is refused."""
+    from tapeline.offline.lake import Lake
+    from tapeline.sql.local import ask
+
+    empty = Lake.at(tmp_path / "lake")
+    names = [row[0] for row in ask(empty, str(tmp_path / "none"), checked("SHOW TABLES")).rows]
+    assert {"trades", "published", "raw_objects"} < set(names)
+    for sql in ("DESCRIBE trades", 'describe "trades"', "SHOW COLUMNS FROM trades"):
+        told = ask(empty, str(tmp_path / "none"), checked(sql)).rows
+        assert ["price", "DECIMAL(38,18)"] in [row[:2] for row in told]
+    assert ask(Lake.at(day / "lake"), "", checked("EXPLAIN SELECT count(*) FROM trades")).rows
+    for sql in ("SHOW CREATE TABLE trades", "DESCRIBE (SELECT 1)", "SHOW PARTITIONS trades_versions"):
+        with pytest.raises(QueryRefusedError):
+            ask(empty, "", checked(sql))
 
 
 def test_the_command_asks_either_engine(

@@ -25,7 +25,6 @@ MACROS = (
     "SET TimeZone = 'UTC'",
     "SET integer_division = true",
     "CREATE MACRO from_unixtime_nanos(ns) AS make_timestamp_ns(CAST(ns AS BIGINT))",
-    "CREATE MACRO to_iso8601(moment) AS strftime(CAST(moment AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%gZ')",
 )
 TYPES = {
     "HUGEINT": "bigint",

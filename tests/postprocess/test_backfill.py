@@ -14,7 +14,9 @@ from postprocess.backfill import Backfill, Range, State, Told
 from postprocess.day import DayRun, Places
 from postprocess.units import Report, Unit, failure
 from tapeline.cli.main import main
+from tapeline.objectstore import open_store
 from tapeline.offline.lake import Lake
+from tapeline.offline.versions import drop_version, publish_version
 from tapeline.offline.views import connect
 from tests.postprocess import other_mapping
 from tests.postprocess.raw_store import fill
@@ -208,6 +210,31 @@ def test_runs_beside_one_another_of_other_inputs_make_versions_of_their_own(data
     digests = [lake.manifest(DAYS[0], "KRAKEN", number).digest for number in (1, 2, 3)]
     assert len(set(digests)) == 3
     assert lake.published(DAYS[0]) == {"BINANCE_SPOT": 1, "KRAKEN": 3}
+
+
+@pytest.mark.timeout(180)
+def test_a_lake_on_s3_is_made_anew_and_gone_back_in(
+    tmp_path: Path, recordings: Path, s3_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Conditional puts of a real server: a new version, a rollback, a drop, and the version made anew after it."""
+    fill(tmp_path / "store", "kraken", recordings / "kraken" / "btcusd_v2_20260802.jsonl.zst", limit=100)
+    lake = Lake(open_store(s3_store), s3_store)
+    places = Places(str(tmp_path / "store"), s3_store)
+    told = []
+    for patch in (False, True, True):
+        if patch:
+            other_mapping.patch(monkeypatch)
+        work = Backfill(Range(DAYS[0], DAYS[0]), places, MEMORY_BYTES)
+        told += [(state, version) for *_, state, version in outcome(work.run(Here()))]
+    assert told == [(State.PUBLISHED, 1), (State.PUBLISHED, 2), (State.UNCHANGED, 2)]
+    publish_version(lake, DAYS[0], "KRAKEN", 1)
+    assert lake.published(DAYS[0]) == {"KRAKEN": 1}
+    drop_version(lake, DAYS[0], "KRAKEN", 2)
+    assert [key for key in lake.store.list("") if "version=2/" in key] == []
+    work = Backfill(Range(DAYS[0], DAYS[0]), places, MEMORY_BYTES)
+    assert outcome(work.run(Here())) == [(DAYS[0], "KRAKEN", State.PUBLISHED, 3)]
+    with connect(lake) as connection:
+        assert connection.sql("SELECT DISTINCT version FROM mbo").fetchall() == [(3,)]
 
 
 def test_the_command_tells_each_day_and_a_total(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

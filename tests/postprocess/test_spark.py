@@ -25,9 +25,7 @@ from tests.postprocess.spark_home import environment
 pytestmark = pytest.mark.timeout(420)
 
 DAY = date(2021, 4, 5)
-PROVIDERS = {
-    "binance_usdm": "five_symbols_20210405", "binance_spot": "ten_symbols_20210405", "bitfinex": "20210405", "deribit": "20210405",
-}  # fmt: skip
+PROVIDERS = {"binance_usdm": "five_symbols_20210405", "bitfinex": "20210405", "deribit": "20210405"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 TAPELINE = [sys.executable, "-m", "tapeline.cli.main"]
 _WAIT_SECONDS = 300.0

@@ -98,6 +98,7 @@ proptest! {
         hostile::normalize(&bytes);
         hostile::restore(&bytes);
         hostile::coalesce(&bytes);
+        hostile::columns(&bytes);
     }
 
     #[test]
@@ -145,6 +146,12 @@ proptest! {
     #[test]
     fn anything_like_rows(rows in proptest::collection::vec(r"[0-9]{0,3}\t[0-9]{1,20}\t[0-9]\t[0-9]{1,20}\t(text|base64|x)\t[A-D=]{0,4}\n|~|\n", 0..40)) {
         hostile::coalesce(rows.concat().as_bytes());
+    }
+
+    #[test]
+    fn anything_like_columns(words in proptest::collection::vec(0u8..30, 4..16), data in proptest::collection::vec(any::<u8>(), 0..40)) {
+        let words = words.iter().flat_map(|word| u64::from(*word).to_le_bytes());
+        hostile::columns(&words.chain(data).collect::<Vec<u8>>());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tapeline_kernel::normalize::{Normalizer, Sink, SIDECAR_BYTES};
 use tapeline_kernel::router::Router;
 use tapeline_kernel::rows;
 use tapeline_kernel::time::{self, TimeUnit};
-use tapeline_kernel::wire::{BatchWriter, Response};
+use tapeline_kernel::wire::{self, BatchView, BatchWriter, Response};
 
 const MEANING: &[u8] = include_bytes!("../specs/meaning.json");
 const ROUTING: &[u8] = include_bytes!("../specs/routing.json");
@@ -82,6 +82,26 @@ pub fn wire(bytes: &[u8]) {
     let Ok(Response::Batch(again)) = Response::parse(&bytes) else { panic!("own bytes refused") };
     assert_eq!(again.channels, batch.channels);
     assert!(again.payloads() == payloads);
+}
+
+/// Columns are refused, or are payloads of which each lies within the data.
+pub fn columns(bytes: &[u8]) {
+    let count = usize::from(bytes.first().copied().unwrap_or(0) % 4);
+    let mut rest = bytes;
+    let mut taken = |length: usize| {
+        let (head, tail) = rest.split_at(length.min(rest.len()));
+        rest = tail;
+        head
+    };
+    let (channel, ts_recv, connection) = (taken(4 * count), taken(8 * count), taken(8 * count));
+    let offsets = taken(8 * (count + 1));
+    let columns = wire::Columns { channel, ts_recv, connection, offsets, data: bytes };
+    let Ok(batch) = BatchView::of_columns(1, 1, CHANNELS.to_vec(), &columns) else { return };
+    assert_eq!(batch.len(), count);
+    let mut normalizer = Normalizer::new(MEANING, "P", "PRIMARY", Sink::Dbn).expect("the spec compiles");
+    let masks = normalizer.touched(&batch, 64).expect("64 are allowed");
+    assert_eq!(masks.len(), CHANNELS.len());
+    assert_eq!(normalizer.batch(&batch).payloads, count);
 }
 
 /// A number is refused or written again as the same number.
@@ -297,6 +317,10 @@ fn feed(writer: &mut BatchWriter, normalizers: &mut [Normalizer; 2]) {
         writer.channel(name, schema);
     }
     let [resp, dbn] = normalizers;
+    if let Ok(Response::Batch(batch)) = Response::parse(&bytes) {
+        let masks = dbn.touched(&batch, 3).expect("three are allowed");
+        assert!(masks.len() == batch.channels.len() && masks.iter().all(|mask| *mask < 8));
+    }
     let output = resp.normalize(&bytes).expect("own bytes are read");
     assert_eq!((output.first, output.last), (first, last));
     check_commands(&output.data, output.commands);

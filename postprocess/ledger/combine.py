@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -37,8 +38,13 @@ BOTH_DOWN = "both_disconnected"
 """Neither instance was connected to the venue; what it said then is not known."""
 
 _COUNTS = ("primary_only", "replica_only", "in_both", "duplicates", "rejected", "gaps", "bars_expected", "bars_found")
+_AT_ONCE = 50_000
+"""Holes that are looked up, or become rows, in one go."""
 _TRADE_ID = "trade id"
 _MOST = (1 << 63) - 1
+
+
+Row = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +86,9 @@ class _Joined:
         ) as places:
             _time(holes, sessions, places)
             _fill(holes, sessions, len(self._instances), places)
-            rows = [self._raw_row(hole) for hole in holes]
-            if len(self._instances) == 2:
-                rows += self._silences(sessions, places)
+            gaps = _table(self._gap_rows(holes, sessions, places))
         for tally in self._tallies:
             self._count(tally)
-            rows += [self._venue_row(tally, gap) for gap in tally.gaps]
         self._compare(sessions)
         hours = [
             {"channel": channel, "schema": schema, "hour": hour, **{name: counts[name] for name in _COUNTS}}
@@ -96,9 +99,19 @@ class _Joined:
         totals["rejects"] = totals.pop("rejected")
         return Ledger(
             pa.Table.from_pylist(hours, schema=LEDGER.columns),
-            pa.Table.from_pylist(rows, schema=LEDGER_GAPS.columns),
+            gaps,
             totals,
         )
+
+    def _gap_rows(self, holes: Sequence[Hole], sessions: Sequence[Session], places: Places) -> Iterator[Row]:
+        """All gaps, and counts those that are left."""
+        for hole in holes:
+            yield self._raw_row(hole)
+        if len(self._instances) == 2:
+            yield from self._silences(sessions, places)
+        for tally in self._tallies:
+            for gap in tally.gaps:
+                yield self._venue_row(tally, gap)
 
     def _files(self, name: str) -> list[Path]:
         return [path for folder in self._folders if (path := folder / name).is_file()]
@@ -127,7 +140,7 @@ class _Joined:
             cell["duplicates"] += duplicates
             cell["rejected"] += rejected
 
-    def _raw_row(self, hole: Hole) -> dict[str, object]:
+    def _raw_row(self, hole: Hole) -> Row:
         stamp = hole.opened_ts or hole.closed_ts or hole.epoch
         if hole.left:
             self._cells[STREAM_CHANNEL, "", stamp // HOUR_NS % HOURS]["gaps"] += 1
@@ -143,7 +156,7 @@ class _Joined:
             "reason": hole.reason,
         }
 
-    def _silences(self, sessions: Sequence[Session], places: Places) -> Iterator[dict[str, object]]:
+    def _silences(self, sessions: Sequence[Session], places: Places) -> Iterator[Row]:
         """Times in which neither instance was connected, nor heard anything."""
         links = [link for tally in self._tallies for link in tally.links]
         end = max((session.span.last_place for session in sessions if session.span is not None), default=0)
@@ -152,7 +165,7 @@ class _Joined:
                 self._cells[STREAM_CHANNEL, "", opened // HOUR_NS % HOURS]["gaps"] += 1
                 yield {"kind": "raw", "from_ts": opened, "to_ts": closed, "reason": BOTH_DOWN}
 
-    def _venue_row(self, tally: Tally, gap: VenueGap) -> dict[str, object]:
+    def _venue_row(self, tally: Tally, gap: VenueGap) -> Row:
         channel, schema = tally.channels[gap.channel]
         self._cells[channel, schema, gap.ts // HOUR_NS % HOURS]["gaps"] += 1
         known = 0 < gap.from_id <= gap.to_id <= _MOST
@@ -191,23 +204,30 @@ class _Joined:
         return found
 
 
+def _table(rows: Iterator[Row]) -> pa.Table:
+    """A row takes far less in a table than by itself."""
+    parts = []
+    while some := list(islice(rows, _AT_ONCE)):
+        parts.append(pa.Table.from_pylist(some, schema=LEDGER_GAPS.columns))
+    return pa.concat_tables(parts) if parts else LEDGER_GAPS.columns.empty_table()
+
+
 def _time(holes: Sequence[Hole], sessions: Sequence[Session], places: Places) -> None:
     """Notes when each hole opened and closed: at its neighbours, or where its session or the next one ends or begins."""
     for side in (0, 1):
-        edges: list[Edge] = []
-        for hole in holes:
-            if hole.side == side:
-                edges += [(hole.epoch, hole.first - 1), (hole.epoch, hole.last + 1 if hole.last else 0)]
-        found = places.times(side, edges)
         chain = [session for session in sessions if session.side == side and session.span is not None]
-        for hole in holes:
-            if hole.side != side:
-                continue
-            before = found.get((hole.epoch, hole.first - 1)) or _start(hole, chain)
-            after = found.get((hole.epoch, hole.last + 1)) if hole.last else None
-            after = after or _next(hole, chain)
-            hole.opened_ts, hole.opened = before or (None, None)
-            hole.closed_ts, hole.closed = after or (None, None)
+        mine = [hole for hole in holes if hole.side == side]
+        for start in range(0, len(mine), _AT_ONCE):
+            part = mine[start : start + _AT_ONCE]
+            edges: list[Edge] = [(hole.epoch, hole.first - 1) for hole in part]
+            edges += [(hole.epoch, hole.last + 1) for hole in part if hole.last]
+            found = places.times(side, edges)
+            for hole in part:
+                before = found.get((hole.epoch, hole.first - 1)) or _start(hole, chain)
+                after = found.get((hole.epoch, hole.last + 1)) if hole.last else None
+                after = after or _next(hole, chain)
+                hole.opened_ts, hole.opened = before or (None, None)
+                hole.closed_ts, hole.closed = after or (None, None)
 
 
 def _start(hole: Hole, chain: Sequence[Session]) -> tuple[int, int] | None:

@@ -31,9 +31,12 @@ def raw(ledger: Ledger, instance: str) -> list[tuple[int | None, ...]]:
     return [tuple(row[name] for name in names) for row in rows]
 
 
-@pytest.mark.parametrize("units", [1, 3])
-def test_every_hole_is_told_with_its_bounds_and_what_nobody_has(tmp_path: Path, units: int) -> None:
-    """Singles, runs, and what both lost, whether the channels are in one unit or in several."""
+@pytest.mark.parametrize(("units", "at_once"), [(1, 50_000), (3, 7)])
+def test_every_hole_is_told_with_its_bounds_and_what_nobody_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: int, at_once: int
+) -> None:
+    """Singles, runs, and what both lost, whether the channels are in one unit or in several, however many are looked up at once."""
+    monkeypatch.setattr("postprocess.ledger.combine._AT_ONCE", at_once)
     made = day(4000, apart=SECOND // 10)
     pick = random.Random(5)
     first = {n for start in pick.sample(range(10, 3900), 60) for n in range(start, start + pick.choice((1, 1, 2, 9)))}

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import boto3.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+)
 
 from tapeline.errors import AwayError, RefusedError
 from tapeline.offline.answer_text import Answer, Value, of_bytes, of_decimal, of_time
@@ -52,7 +59,8 @@ class Athena:
         started = self._start(sql)
         try:
             heads = self._wait(started)
-        except BaseException:
+        except KeyboardInterrupt:
+            # Athena would go on, and be paid for it.
             _asked(lambda: self._client.stop_query_execution(QueryExecutionId=started))
             raise
         return self._answer(started, heads)
@@ -106,6 +114,8 @@ def _asked(call: Callable[[], _Told]) -> _Told:
         code = error.response.get("Error", {}).get("Code", "")
         kind = AthenaAwayError if code in _RETRY else AthenaRefusedError
         raise kind(f"athena: {error.response.get('Error', {}).get('Message') or error}") from error
+    except (NoCredentialsError, PartialCredentialsError, NoRegionError, ParamValidationError) as error:
+        raise AthenaRefusedError(f"athena: {error}") from error
     except BotoCoreError as error:
         raise AthenaAwayError(f"athena: {error}") from error
 

@@ -142,6 +142,38 @@ def test_athena_says_why_it_refuses(athena: Athena) -> None:
         athena.ask("SELECT * FROM nowhere")
 
 
+def test_an_interrupted_query_is_stopped(athena: Athena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gives up does not leave Athena at work."""
+    stopped: list[dict[str, str]] = []
+    monkeypatch.setattr(athena._client, "stop_query_execution", lambda **words: stopped.append(words))
+    monkeypatch.setattr(athena._client, "get_query_execution", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        athena.ask("SELECT 1")
+    assert [list(words) for words in stopped] == [["QueryExecutionId"]]
+
+
+def _interrupted(**_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("missing", ["the service", "the keys"])
+def test_an_athena_that_is_not_there_is_said_in_one_line(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """No one answers, or no one knows who asks."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test") if missing == "the service" else monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("TAPELINE_ATHENA_ENDPOINT", "http://127.0.0.1:9")
+    assert main(["query", "--engine", "athena", "SELECT 1"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("tapeline: athena: ")
+    assert told.count("\n") == 1
+
+
 def test_the_tables_and_their_columns_are_told_here(day: Path, tmp_path: Path) -> None:
     """Also where there are no tables yet, and no raw store; a name that is none is refused."""
     from tapeline.offline.lake import Lake

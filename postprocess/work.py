@@ -29,7 +29,7 @@ from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.spec.encode import encode
 from tapeline.venues import Venue, load
 
-_HELD_BYTES = 32 << 20
+_HELD_BYTES = 16 << 20
 """Of payloads that wait for other channels' to be put beside them: what caches hold is quicker than what memory holds."""
 
 

@@ -23,7 +23,7 @@ DBN_VERSION = 3
 MAX_DATASET = 15
 """Bytes of a dataset's name that DBN's metadata holds (16 with the closing NUL)."""
 
-_LEVEL = 3
+_LEVEL = 1
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _CHUNK = 1 << 20
 

@@ -127,10 +127,10 @@ class Columns:
             values = records[field.name]
             if field.form is Form.PRICE:
                 own = _own_factors(field.name, records) if kind is DEFINITION else factors
-                columns[field.name] = _prices(field.name, values, side, own)
+                columns[field.name] = _prices(values, side, own, _in_sidecar(kind, field.name))
                 columns[f"dbn_{field.name}"] = pa.array(values)
             elif field.form is Form.SIZE:
-                columns[field.name] = _sizes(field, values, side, lots)
+                columns[field.name] = _sizes(field, values, side, lots, _in_sidecar(kind, field.name))
                 columns[f"dbn_{field.name}"] = pa.array(values)
             else:
                 columns[field.name] = _plain(field, values)
@@ -177,11 +177,17 @@ def _plain(field: Field, values: npt.NDArray[np.generic]) -> pa.Array:
     return pa.array(values)
 
 
-def _prices(name: str, values: Integers, side: npt.NDArray[np.void], factors: Factors) -> pa.Array:
+def _in_sidecar(kind: RecordKind, name: str) -> tuple[str, int] | None:
+    """Where the sidecar has a field's exact number; of a quote it has the bid and the ask, not the event's own price."""
+    quote = "bid_px_00" in (kind.dtype.names or ())
+    return None if quote and name in ("price", "size") else _SIDECAR.get(name)
+
+
+def _prices(values: Integers, side: npt.NDArray[np.void], factors: Factors, place: tuple[str, int] | None) -> pa.Array:
     valid = values != _NO_PRICE
-    if name not in _SIDECAR:
+    if place is None:
         return decimals(values, factors, valid)
-    return _exact(side, *_SIDECAR[name], (values, factors, valid))
+    return _exact(side, *place, (values, factors, valid))
 
 
 def _own_factors(name: str, records: npt.NDArray[np.void]) -> Factors:
@@ -191,15 +197,21 @@ def _own_factors(name: str, records: npt.NDArray[np.void]) -> Factors:
     return np.where(scaled & (factors > 0) & (factors != _NO_PRICE), factors, ONE).astype(np.uint64)
 
 
-def _sizes(field: Field, values: npt.NDArray[np.integer], side: npt.NDArray[np.void], lots: Factors) -> pa.Array:
+def _sizes(
+    field: Field,
+    values: npt.NDArray[np.integer],
+    side: npt.NDArray[np.void],
+    lots: Factors,
+    place: tuple[str, int] | None,
+) -> pa.Array:
     valid = values != _NO_SIZE[field.type]
     exact = np.where(valid, values, 0)
     if exact.size and int(np.abs(exact).max()) > _MOST_SCALED:
         return _slowly(exact, lots, valid)
     mantissa = exact.astype(np.int64) * _TO_SCALE
-    if field.name not in _SIDECAR:
+    if place is None:
         return decimals(mantissa, lots, valid)
-    return _exact(side, *_SIDECAR[field.name], (mantissa, lots, valid))
+    return _exact(side, *place, (mantissa, lots, valid))
 
 
 def _slowly(values: npt.NDArray[np.integer], lots: Factors, valid: npt.NDArray[np.bool_]) -> pa.Array:

@@ -132,6 +132,8 @@ def test_tables_hold_exact_decimals(tmp_path: Path, recordings: Path) -> None:
     assert quotes
     for *numbers, sequence in quotes:
         assert numbers == [Decimal(said[sequence][name]) for name in "bBaA"]
+    # A quote is no order: the record's own price is undefined, and stays so.
+    assert answer(out, "SELECT count(price), count(DISTINCT dbn_price) FROM mbp_1") == [(0, 1)]
 
 
 def test_a_second_run_is_the_first_again(tmp_path: Path, kraken: Path) -> None:

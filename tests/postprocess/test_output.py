@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from databento_dbn import Metadata
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postprocess.codes import Texts, waiting
@@ -105,6 +105,7 @@ def test_each_schema_is_a_dbn_stream_of_what_it_holds(lake: Lake) -> None:
                 assert (metadata.start, metadata.end) == (min(stamps), max(stamps))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 3 * GROUP_ROWS), max_size=30))
 def test_row_groups_hold_every_row_once(counts: list[int]) -> None:
     """None is too large, and a large symbol shares with nobody."""

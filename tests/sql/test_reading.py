@@ -6,6 +6,7 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -74,16 +75,32 @@ def test_what_a_day_rules_out_is_not_read_on_s3(s3_store: str) -> None:
 
 def test_a_thousand_files_are_answered_at_once(tmp_path: Path) -> None:
     """A question about one day of 250 reads that day's files; the others, all but the first, are no Parquet at all."""
-    lake = Lake.at(tmp_path)
     data = one_trade("BTC/USD")
     for number in range(250):
+        day = FIRST + timedelta(days=number)
         for provider in ("A", "B", "C", "D"):
             whole = (number, provider) == (0, "A") or number == 200
-            publish(lake, FIRST + timedelta(days=number), provider, data if whole else b"no Parquet")
+            _write(tmp_path, day, provider, data if whole else b"no Parquet")
+        _put(tmp_path / "published" / f"day={day}" / "published.tsv", b"A\t1\nB\t1\nC\t1\nD\t1\n")
     asked = f"SELECT provider, raw_symbol FROM trades WHERE day = DATE '{FIRST + timedelta(days=200)}' ORDER BY 1"
     begin = time.monotonic()
-    assert ask(lake, str(tmp_path), asked).rows == [[provider, "BTC/USD"] for provider in "ABCD"]
+    assert ask(Lake.at(tmp_path), str(tmp_path), asked).rows == [[provider, "BTC/USD"] for provider in "ABCD"]
     assert time.monotonic() - begin < 15
+
+
+def _write(root: Path, day: date, provider: str, data: bytes) -> None:
+    """As `publish`, but without waiting for the disk a thousand times."""
+    folder = version_folder(day, provider, 1)
+    key = f"trades/{folder}/0000-0000.parquet"
+    tables = {"trades": [File(key, 1, len(data), "")]}
+    _put(root / key, data)
+    manifest = Manifest(day.isoformat(), provider, 1, "", tables, {}, {}, {})
+    _put(root / "manifests" / f"{folder}.json", msgspec.json.encode(manifest))
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 def test_only_what_is_published_counts(tmp_path: Path) -> None:

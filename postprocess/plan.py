@@ -13,7 +13,7 @@ from tapeline_kernel import Normalizer, SpecError
 
 from postprocess.canonical import uncounted
 from postprocess.ledger.records import GapRecord, read_records
-from postprocess.raw import INSTANCES, DayObjects, near
+from postprocess.raw import INSTANCES, PRIMARY, DayObjects, near
 from tapeline.objectstore import ObjectMissingError, ObjectStore
 from tapeline.offline.lake import WORK, Lake, version_folder
 from tapeline.offline.tables import all_tables
@@ -67,7 +67,9 @@ def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: 
     """The plan of a provider's day: of the version that is made of the same where there is one, else of a new one."""
     provider = venue.provider
     sizes = objects.sizes(provider)
-    beside = near(store, day, provider)
+    instances = objects.instances(provider)
+    # What the primary has counts for the day of its own clock, whatever there is beside.
+    beside = near(store, day, provider) if instances != [PRIMARY] else {}
     gaps = [gap for gap in read_records(store, provider, INSTANCES, day) if gap.is_of(day)]
     made_of = {
         "objects": _digest(*(f"{key}\t{size}" for key, size in (sizes | beside).items()), *map(repr, gaps)),
@@ -76,7 +78,7 @@ def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: 
         "form": f"{FORM} pyarrow {pa.__version__} zstandard {zstandard.__version__}",
         "tables": _digest(*(f"{table.name} {table.columns}" for table in all_tables().values())),
     }
-    shards = _shards(venue, sizes, objects.instances(provider))
+    shards = _shards(venue, sizes, instances)
     if shards > 1:
         made_of["shards"] = str(shards)
     digest = _digest(*(f"{name}={value}" for name, value in made_of.items()))

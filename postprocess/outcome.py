@@ -16,6 +16,8 @@ from tapeline.offline.lake import Manifest
 
 COUNTS = ("payloads", "both", "primary_only", "replica_only", "records", "rejected", "gaps", "duplicates")
 
+_MOSTLY_NONE = ("rejected", "gaps", "duplicates")
+
 
 class ProviderOutcome(msgspec.Struct, frozen=True):
     """A provider whose version counts now."""
@@ -98,14 +100,16 @@ def _of(manifest: Manifest, state: str, seconds: float) -> ProviderOutcome:
 def lines(found: Outcome) -> Iterator[Table | str]:
     """The same for people."""
     if found.providers:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        # What nobody has needs no column: a line is short enough for any terminal then.
+        counts = [name for name in COUNTS if name not in _MOSTLY_NONE or getattr(found, name)]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         table.add_column("provider", no_wrap=True)
-        for name in ("version", *(name.replace("_", " ") for name in COUNTS), "MB", "s"):
+        for name in ("v", *(name.replace("_", " ") for name in counts), "MB", "s"):
             table.add_column(name, justify="right", min_width=max(map(len, name.split())))
         for provider, one in found.providers.items():
-            counts = [f"{getattr(one, name):,}" for name in COUNTS]
-            took = f"{one.seconds:.1f}" if one.state == "new" else "unchanged"
-            table.add_row(provider, str(one.version), *counts, f"{one.bytes / 1e6:,.1f}", took)
+            numbers = [f"{getattr(one, name):,}" for name in counts]
+            took = f"{one.seconds:.1f}" if one.state == "new" else "–"
+            table.add_row(provider, str(one.version), *numbers, f"{one.bytes / 1e6:,.1f}", took)
         yield table
     new = sum(one.state == "new" for one in found.providers.values())
     problems = f", {len(found.problems)} problem{'' if len(found.problems) == 1 else 's'}" if found.problems else ""

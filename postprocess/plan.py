@@ -20,7 +20,7 @@ from tapeline.offline.tables import all_tables
 from tapeline.spec.encode import encode
 from tapeline.venues import Venue
 
-FORM = "1"
+FORM = "2"
 """How the post-process makes files of records; another number, another digest."""
 
 SHARD_BYTES = 256 << 20

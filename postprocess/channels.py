@@ -13,7 +13,7 @@ from postprocess.batches import Batch, Integers, of_merged
 from postprocess.raw import Broken
 from tapeline.errors import RefusedError
 from tapeline.identity import WINDOW_NS
-from tapeline.objectstore import ObjectStore
+from tapeline.objectstore import ObjectMissingError, ObjectStore
 from tapeline.rawfile import decompressed
 
 _PIECE = 256 << 10
@@ -29,16 +29,18 @@ class Objects:
     def __init__(self, store: ObjectStore, broken: Broken) -> None:
         self._store = store
         self.broken = broken
-        self._refused = 0
+        self.unread: set[str] = set()
+        """What the store has and would not give: it may do so another time."""
 
     def pieces(self, key: str) -> Iterator[bytes]:
         """As far as it can be read; raises StoreUnavailableError, and StoreRefusedError where it goes on and on."""
         try:
             data = self._store.get(key)
         except RefusedError as error:
-            self._refused += 1
-            if self._refused > _REFUSALS:
-                raise
+            if not isinstance(error, ObjectMissingError):
+                self.unread.add(key)
+                if len(self.unread) > _REFUSALS:
+                    raise
             self.broken(key, str(error))
             return
         try:

@@ -12,10 +12,10 @@ import msgspec
 
 from postprocess.closing import close_version
 from postprocess.executor.base import Executor
-from postprocess.plan import Plan, claim, make_plan
+from postprocess.plan import UNREAD_OBJECTS, Plan, claim, make_plan
 from postprocess.raw import find_day
 from postprocess.sharing import run_in_steps
-from postprocess.units import Problem, Report, Unit
+from postprocess.units import UNREAD, Problem, Report, Unit
 from postprocess.work import report_key
 from tapeline.errors import UnknownVenueError
 from tapeline.objectstore import ObjectMissingError, open_store
@@ -220,6 +220,7 @@ class DayRun:
         tables |= files_of_ledger
         counts |= totals
         counts[RAW_OBJECTS] = len(plan.objects)
+        counts[UNREAD_OBJECTS] = sum(problem.kind == UNREAD for report in reports for problem in report.problems)
         manifest = Manifest(
             plan.day,
             plan.provider,
@@ -247,10 +248,12 @@ class DayRun:
 
     def _complete(self, plan: Plan, before: Manifest | None) -> bool:
         """A version of fewer raw objects than the one that counts does not take its place unasked: they are gone since."""
-        had = before.counts.get(RAW_OBJECTS, 0) if before is not None else 0
-        if len(plan.objects) >= had:
+        made = self.lake.manifest(self._day, plan.provider, plan.version).counts
+        read = len(plan.objects) - made.get(UNREAD_OBJECTS, 0)
+        had = before.counts.get(RAW_OBJECTS, 0) - before.counts.get(UNREAD_OBJECTS, 0) if before is not None else 0
+        if read >= had:
             return True
-        reason = f"version {plan.version} is made, but not published: {len(plan.objects)} raw objects are left of {had}"
+        reason = f"version {plan.version} is made, but not published: {read} raw objects are left of {had}"
         self.result.problems.append(Problem("provider", plan.provider, reason))
         return False
 

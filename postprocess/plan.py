@@ -26,6 +26,9 @@ FORM = "2"
 SHARD_BYTES = 256 << 20
 """Bytes of raw objects that one unit takes on, where the mapping allows several."""
 
+UNREAD_OBJECTS = "unread_objects"
+"""Among a manifest's counts: raw objects that the store would not give."""
+
 MOST_SHARDS = 64
 
 
@@ -81,9 +84,20 @@ def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: 
     shards = _shards(venue, sizes, instances)
     if shards > 1:
         made_of["shards"] = str(shards)
-    digest = _digest(*(f"{name}={value}" for name, value in made_of.items()))
-    version = _version(lake, day, provider, digest)
+    while True:
+        digest = _digest(*(f"{name}={value}" for name, value in made_of.items()))
+        version = _version(lake, day, provider, digest)
+        if not _lacks(lake, day, provider, version):
+            break
+        # What the store would not give then it may give now: the same inputs are not the same bytes.
+        made_of["again"] = f"version {version} lacks objects"
     return Plan(day.isoformat(), provider, version, digest, made_of, sizes, beside, gaps, objects.names, shards)
+
+
+def _lacks(lake: Lake, day: date, provider: str, version: int) -> bool:
+    """Whether a version was made without objects that the store had and would not give."""
+    made = version in lake.versions(day, provider)
+    return made and lake.manifest(day, provider, version).counts.get(UNREAD_OBJECTS, 0) > 0
 
 
 def _shards(venue: Venue, sizes: dict[str, int], instances: list[str]) -> int:

@@ -16,11 +16,15 @@ MAKE = "make"
 """The step that makes the files of a shard."""
 
 
+UNREAD = "unread"
+"""The kind of a problem that another run may not have."""
+
+
 class Problem(msgspec.Struct, frozen=True):
     """Something that could not be used or done; the rest went on without it."""
 
     kind: str
-    """`object` (a raw object that is broken, gone or cannot be read), `venue` (no such provider known), `unit` (a unit that failed)."""
+    """`object` (a raw object that is broken or gone), `unread` (one that the store would not give), `venue` (no such provider known), `unit` (a unit that failed)."""
     key: str
     """What it is about: a raw object's key, a provider, or a unit's name."""
     reason: str

@@ -21,9 +21,9 @@ from postprocess.peak import begin_peak, peak_bytes
 from postprocess.plan import Plan, read_plan
 from postprocess.raw import PRIMARY, REPLICA, Channel, day_span, of_keys
 from postprocess.sharing import concerned, label, look, looked, looked_key
-from postprocess.units import LOOK, Problem, Report, Unit, failure
+from postprocess.units import LOOK, UNREAD, Problem, Report, Unit, failure
 from tapeline.errors import TapelineError
-from tapeline.objectstore import ObjectStore, open_store
+from tapeline.objectstore import ObjectStore, StoreRefusedError, open_store
 from tapeline.offline.lake import Lake
 from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.spec.encode import encode
@@ -96,6 +96,9 @@ class _Run:
             kernel = Normalizer(encode(meaning), unit.provider, self._instances[0], "dbn")
             streams = list(zip(self._channels, self._streams(range(len(self._channels))), strict=True))
             found = look(kernel, streams[unit.shard :: unit.shards], unit.shards)
+            if self._objects.unread:
+                # Whose its channel is cannot be known: a shard might lack it.
+                raise StoreRefusedError(next(iter(self._broken.values())))
             self._lake.store.put(looked_key(unit), msgspec.json.encode(found), if_absent=False)
         # What is wrong with an object is told by the shard that makes rows of it.
         return Report(unit, {}, {}, {}, 0.0, 0.0, 0, [])
@@ -117,7 +120,8 @@ class _Run:
                 self._take(batch, canonical, account, files)
             files.finish(canonical.symbols())
             self._settle(account, streams, files)
-        problems = [Problem("object", key, reason) for key, reason in self._own_broken()]
+        unread = self._objects.unread
+        problems = [Problem(UNREAD if key in unread else "object", key, reason) for key, reason in self._own_broken()]
         counts = {name: self._counts[name] for name in ("payloads", "records")}
         return Report(self._unit, files.tables, files.dbn, counts, 0.0, 0.0, 0, problems, index=files.index)
 

@@ -79,6 +79,30 @@ def test_a_provider_that_cannot_be_read_keeps_nobody(
     assert make(DAY, store, tmp_path / "lake").versions == {"BINANCE_USDM": 1, "BITFINEX": 1}
 
 
+def test_what_the_store_would_not_give_is_made_up_for(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day goes on without one object and says so; a run that is given it makes another version, and the next nothing."""
+    whole = make(DAY, store, tmp_path / "whole")
+    get = LocalStore.get
+    key = LocalStore(store).list("instance=PRIMARY/provider=BITFINEX")[0]
+
+    def refused(self: LocalStore, asked: str) -> bytes:
+        if asked == key:
+            raise StoreRefusedError("object store: access denied")
+        return get(self, asked)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "get", refused)
+        result = make(DAY, store, tmp_path / "lake")
+    assert [(problem.kind, problem.key) for problem in result.problems] == [("unread", key)]
+    assert result.versions == {"BINANCE_USDM": 1, "BITFINEX": 1}
+    assert result.payloads < whole.payloads
+    again = make(DAY, store, tmp_path / "lake")
+    assert (again.problems, again.versions) == ([], {"BINANCE_USDM": 1, "BITFINEX": 2})
+    assert make(DAY, store, tmp_path / "lake").unchanged == ["BINANCE_USDM", "BITFINEX"]
+
+
 def test_a_day_in_s3(tmp_path: Path, store: Path, s3_store: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Raw objects and tables in a real S3 by worker processes; a bucket that is none is one line."""
     raw, there = open_store(str(store)), open_store(f"{s3_store}/raw")

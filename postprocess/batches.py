@@ -75,6 +75,12 @@ def _of(numbers: list[npt.NDArray[Any]], payload: pa.LargeBinaryArray) -> Batch:
     )
 
 
+NOTHING = _of(
+    [np.zeros(0, kind) for kind in (np.int32, np.uint8, np.uint8, *[np.int64] * 8)], pa.array([], pa.large_binary())
+)
+"""No payload."""
+
+
 def of_merged(merged: Merged, channel: int) -> Batch:
     """What a coalescer gave, without copying it."""
     numbers = [

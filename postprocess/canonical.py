@@ -10,13 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from tapeline_kernel import SIDECAR, Normalizer, Output
 
-from postprocess.batches import Batch, Integers
+from postprocess.batches import NOTHING, Batch, Integers
 from postprocess.codes import Codes, Texts, waiting
 from postprocess.columns import Columns, Part
 from postprocess.ledger.records import GapRecord
 from postprocess.origins import Origin
 from postprocess.raw import Channel
 from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
+from tapeline.offline import standing
 from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.spec.encode import encode
 from tapeline.spec.meaning import Meaning
@@ -100,6 +101,18 @@ class Canonical:
         for end in ends:
             yield from self._session(batch.slice(start, end), int(batch.epoch[start]))
             start = end
+
+    def begin(self, states: Sequence[bytes], begin: int) -> Iterator[Step]:
+        """Goes on from what stood at the end of the day before, and tells it anew as of `begin` (ns): a day can be read by itself."""
+        place = standing.restore(self._kernel, self._instance, states)
+        if place is not None:
+            self._epoch, last = place
+            self._next = last + 1
+            yield self._made(self._kernel.retell(begin), self._next, NOTHING)
+
+    def state(self) -> bytes:
+        """What stands now."""
+        return standing.encode(self._kernel, self._instance)
 
     def raw(self, batch: Batch) -> tuple[pa.Table, Codes]:
         """The payloads as rows of `raw_payloads`, texts as codes, and what each is sorted by."""

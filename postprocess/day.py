@@ -205,12 +205,14 @@ class DayRun:
         dbn: dict[str, list[File]] = defaultdict(list)
         counts: dict[str, int] = defaultdict(int)
         index: list[File] = []
+        state: list[File] = []
         for report in sorted(reports, key=lambda report: report.unit.shard):
             for name, files in report.tables.items():
                 tables[name] += files
             for name, files in report.dbn.items():
                 dbn[name] += files
             index += report.index
+            state += report.state
             for name, count in report.counts.items():
                 counts[name] += count
         closed = close_version(self.lake, plan, self._units(plan))
@@ -231,6 +233,8 @@ class DayRun:
             dict(counts),
             plan.made_of,
             index,
+            state,
+            plan.before,
         )
         self.lake.add(manifest, _made(reports))
         result.payloads += counts["payloads"]

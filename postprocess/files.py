@@ -23,6 +23,7 @@ from postprocess.spool import Spool
 from postprocess.units import Unit
 from tapeline.offline.channel_index import IndexWriter
 from tapeline.offline.lake import DBN, INDEX, File, Lake
+from tapeline.offline.standing import STATE
 from tapeline.offline.tables import Table, all_tables, record_tables
 from tapeline.schemas import Schema
 
@@ -49,6 +50,7 @@ class UnitFiles:
         self.dbn: dict[str, list[File]] = {}
         """The same, by DBN schema."""
         self.index: list[File] = []
+        self.state: list[File] = []
         self.local: dict[str, list[Path]] = {name: [] for name in _KEPT}
         """What the ledger reads, on this machine."""
 
@@ -104,6 +106,12 @@ class UnitFiles:
             self._index = None
         for name in sorted(self._spools):
             self._write(all_tables()[name], self._spools[name])
+
+    def put_state(self, data: bytes) -> None:
+        """What stands when the unit is through."""
+        key = f"{STATE}/{self._unit.folder}/{self._unit.part(0)}.zst"
+        self._lake.store.put(key, data, if_absent=False)
+        self.state.append(File(key, 0, len(data), hashlib.sha256(data).hexdigest()))
 
     def _write(self, table: Table, spool: Spool) -> None:
         sizes = group_sizes(count for _, count in spool.counts())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date
+from datetime import date, timedelta
 from importlib.metadata import version as installed
 
 import msgspec
@@ -15,12 +15,12 @@ from postprocess.canonical import uncounted
 from postprocess.ledger.records import GapRecord, read_records
 from postprocess.raw import INSTANCES, PRIMARY, DayObjects, near
 from tapeline.objectstore import ObjectMissingError, ObjectStore
-from tapeline.offline.lake import WORK, Lake, version_folder
+from tapeline.offline.lake import WORK, Lake, Manifest, version_folder
 from tapeline.offline.tables import all_tables
 from tapeline.spec.encode import encode
 from tapeline.venues import Venue
 
-FORM = "2"
+FORM = "3"
 """How the post-process makes files of records; another number, another digest."""
 
 SHARD_BYTES = 256 << 20
@@ -49,6 +49,8 @@ class Plan(msgspec.Struct, frozen=True):
     names: dict[str, str]
     """See `partitions.parse_key`."""
     shards: int
+    before: list[str] = []
+    """What stood at the end of the day before: state files, in the lake."""
 
     @property
     def key(self) -> str:
@@ -81,6 +83,9 @@ def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: 
         "form": f"{FORM} pyarrow {pa.__version__} zstandard {zstandard.__version__}",
         "tables": _digest(*(f"{table.name} {table.columns}" for table in all_tables().values())),
     }
+    earlier = _before(lake, day, provider)
+    if earlier is not None:
+        made_of["before"] = f"version {earlier.version} {earlier.digest}"
     shards = _shards(venue, sizes, instances)
     if shards > 1:
         made_of["shards"] = str(shards)
@@ -91,7 +96,15 @@ def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: 
             break
         # What the store would not give then it may give now: the same inputs are not the same bytes.
         made_of["again"] = f"version {version} lacks objects"
-    return Plan(day.isoformat(), provider, version, digest, made_of, sizes, beside, gaps, objects.names, shards)
+    before = [file.key for file in earlier.state] if earlier is not None else []
+    return Plan(day.isoformat(), provider, version, digest, made_of, sizes, beside, gaps, objects.names, shards, before)
+
+
+def _before(lake: Lake, day: date, provider: str) -> Manifest | None:
+    """The published version of the day before, with whose end this day begins."""
+    yesterday = day - timedelta(days=1)
+    published = lake.published(yesterday) or {}
+    return lake.manifest(yesterday, provider, published[provider]) if provider in published else None
 
 
 def _lacks(lake: Lake, day: date, provider: str, version: int) -> bool:

@@ -99,6 +99,8 @@ class Report(msgspec.Struct, frozen=True):
     """The unit did not come to its end; the last problem says why, and it has no files."""
     index: list[File] = []
     """See Manifest."""
+    state: list[File] = []
+    """See Manifest."""
 
     def encode(self) -> bytes:
         """As JSON."""

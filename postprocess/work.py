@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tapeline_kernel import Normalizer
 
 from postprocess.batches import Batch, Stream, side_by_side
-from postprocess.canonical import Canonical, uncounted
+from postprocess.canonical import Canonical, Step, uncounted
 from postprocess.channels import ChannelStream, Objects, Sessions
 from postprocess.codes import Texts
 from postprocess.files import UnitFiles
@@ -113,17 +113,22 @@ class _Run:
             account = Account(self._instances, names, folder, self._span)
             single = len(self._instances) == 1
             canonical = self._canonical(texts)
+            for step in canonical.begin([self._lake.store.get(key) for key in self._plan.before], self._span[0]):
+                self._keep(step, canonical, files)
             streams = self._streams(self._share())
             epochs = np.array(self._epochs(), np.int64)
             merged: list[Stream] = [Sessions(stream, epochs) for stream in streams] if single else list(streams)
             for batch in side_by_side(merged, min(_HELD_BYTES, self._unit.memory_bytes // 8)):
                 self._take(batch, canonical, account, files)
             files.finish(canonical.symbols())
+            files.put_state(canonical.state())
             self._settle(account, streams, files)
         unread = self._objects.unread
         problems = [Problem(UNREAD if key in unread else "object", key, reason) for key, reason in self._own_broken()]
         counts = {name: self._counts[name] for name in ("payloads", "records")}
-        return Report(self._unit, files.tables, files.dbn, counts, 0.0, 0.0, 0, problems, index=files.index)
+        return Report(
+            self._unit, files.tables, files.dbn, counts, 0.0, 0.0, 0, problems, index=files.index, state=files.state
+        )
 
     def _canonical(self, texts: Texts) -> Canonical:
         shard = (self._unit.shard, self._unit.shards)
@@ -166,11 +171,14 @@ class _Run:
         if not len(batch):
             return
         for step in canonical.steps(batch):
-            for part in step.parts:
-                files.add_part(part, canonical.symbols())
-                self._counts["records"] += len(part.places)
-            files.add_places(canonical.channels(), step.numbers, step.stamps)
+            self._keep(step, canonical, files)
             account.note_events(step.output.events, step.first, step.spoken)
+
+    def _keep(self, step: Step, canonical: Canonical, files: UnitFiles) -> None:
+        for part in step.parts:
+            files.add_part(part, canonical.symbols())
+            self._counts["records"] += len(part.places)
+        files.add_places(canonical.channels(), step.numbers, step.stamps)
 
     def _of_day(self, batch: Batch) -> Batch:
         """Without what counts for the day before or after: a message is of the day of the copy that stands."""

@@ -36,6 +36,11 @@ class LakeFiles:
         except OSError as error:
             raise StoreUnavailableError(f"{key} in {self._place}: {error}") from None
 
+    def whole(self, key: str) -> bytes:
+        """All of a small file."""
+        with self.open(key) as file:
+            return bytes(file.read())
+
     def rows(self, keys: Sequence[str], columns: pa.Schema) -> ds.Dataset:
         """Parquet files as one, for SQL."""
         paths = [f"{self._root}/{key}" for key in keys]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from datetime import date
 
 import duckdb
 import numpy as np
@@ -18,6 +19,7 @@ from tapeline.history.canonical import shard_of
 from tapeline.history.choice import Channels, Choice
 from tapeline.history.lake_files import LakeFiles
 from tapeline.history.player import Streams
+from tapeline.offline import standing
 from tapeline.offline.lake import Manifest
 from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.schemas import Schema
@@ -31,6 +33,8 @@ _SIDECAR = np.dtype(SIDECAR)
 _SESSION = "_session"
 _MERGED = INSTANCES[2]
 _WORD = 8
+_DAY_NS = 86_400_000_000_000
+_YEAR_1_NS = date(1970, 1, 1).toordinal() * _DAY_NS
 _ALONE = "ordinal"
 _BESIDE = "max(ts_recv) OVER (PARTITION BY shard ORDER BY ordinal), shard, ordinal"
 """Each shard numbers its own channels' payloads: they go side by side by time, none overtaking another of its shard."""
@@ -54,7 +58,7 @@ def _stream(files: LakeFiles, manifest: Manifest, channels: Channels, memory_byt
         union = " UNION ALL ".join(f"SELECT {number} AS shard, * FROM shard_{number}" for number in range(len(shards)))
         connection.execute(f"CREATE VIEW payloads AS {union}")
         source = _Payloads(connection, _ALONE if len(shards) == 1 else _BESIDE)
-        again = _Again(manifest.provider, source, channels)
+        again = _Again(manifest, source, channels, [files.whole(key) for key in manifest.before])
         held: list[Block] = []
         for block in again.blocks():
             ready, rest = block.cut(int(np.searchsorted(block.payload, again.payloads)))
@@ -97,7 +101,8 @@ class _Payloads:
 class _Again:
     """A provider's payloads through a kernel of their own, as the post-process sent them."""
 
-    def __init__(self, provider: str, source: _Payloads, channels: Channels) -> None:
+    def __init__(self, manifest: Manifest, source: _Payloads, channels: Channels, states: list[bytes]) -> None:
+        provider = manifest.provider
         venue = load(provider.lower())
         meaning = venue.meaning
         if source.instance == _MERGED:
@@ -115,9 +120,16 @@ class _Again:
         self._last = 0
         self.payloads = 0
         """The number of the newest payload that gave a record."""
+        self._told: Output | None = None
+        place = standing.restore(self._kernel, source.instance, states)
+        if place is not None:
+            self._epoch, self._next = place[0], place[1] + 1
+            self._told = self._kernel.retell(date.fromisoformat(manifest.day).toordinal() * _DAY_NS - _YEAR_1_NS)
 
     def blocks(self) -> Iterator[Block]:
         """Records of the channels that are wanted."""
+        if self._told is not None and self._told.records:
+            yield self._block(self._told, self._next, np.zeros(0, np.int64))
         for batch in self._source.batches():
             epochs = batch.column("raw_epoch").to_numpy()
             if self._source.instance == _MERGED:

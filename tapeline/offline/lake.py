@@ -64,10 +64,14 @@ class Manifest(msgspec.Struct, frozen=True):
     """What the digest is of, for people: objects, mapping, kernel, form of the tables."""
     index: list[File] = []
     """Which channel each record was published on, a file for each unit (`tapeline.offline.channel_index`)."""
+    state: list[File] = []
+    """What stood at the day's end, a file for each unit (`tapeline.offline.standing`)."""
+    before: list[str] = []
+    """The state files of the day before, with which it begins."""
 
     def files(self) -> list[File]:
         """All of its files."""
-        return [file for part in (*self.tables.values(), *self.dbn.values(), self.index) for file in part]
+        return [file for part in (*self.tables.values(), *self.dbn.values(), self.index, self.state) for file in part]
 
 
 class Made(msgspec.Struct, frozen=True):

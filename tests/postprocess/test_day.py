@@ -6,34 +6,20 @@ import json
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import databento
 import pytest
-import zstandard
 
 from tapeline.offline.dbn_file import read_records
 from tapeline.offline.final_book import final_book
 from tapeline.offline.lake import Lake
 from tapeline.offline.normalizing import normalize_file
-from tapeline.offline.views import connect
 from tapeline.venues import load
 from tests.postprocess.raw_store import fill
-from tests.postprocess.running import make
+from tests.postprocess.running import answer, make, records
 
 KRAKEN_DAY = date(2026, 8, 2)
 SPOT_DAY = date(2024, 8, 8)
-
-
-def answer(out: Path, sql: str) -> list[tuple[Any, ...]]:
-    with connect(Lake.at(out)) as connection:
-        return connection.sql(sql).fetchall()
-
-
-def records(path: Path) -> bytes:
-    """A DBN file's records without its metadata."""
-    data = zstandard.ZstdDecompressor().stream_reader(path.read_bytes(), read_across_frames=True).read()
-    return data[8 + int.from_bytes(data[4:8], "little") :]
 
 
 @pytest.fixture(scope="module")

@@ -185,6 +185,10 @@ class Normalizer:
         """
     def flush(self, all: bool = False) -> tuple[bytes, int]:
         """RESP commands, and their number, that bring late-join keys and checkpoint up to date with what has changed since the last flush (or all of it)."""
+    def checkpoint(self) -> dict[bytes, bytes]:
+        """The fields of a checkpoint of all there is, for `restore`."""
+    def retell(self, ts_recv: int) -> Output:
+        """What stands, told anew as of `ts_recv` (ns): every instrument's definition, then every book whole (`R`, then `A…`, F_SNAPSHOT); nothing changes."""
     def restore(self, fields: dict[bytes, bytes]) -> int:
         """Takes the checkpoint hash's fields back in; the position to resume from (0: none). Publishing stays off up to `published`, if it was given as field `published`."""
     def counters(self) -> dict[str, dict[str, int]]:

@@ -70,6 +70,16 @@ impl State {
         let (mut bytes, mut commands) = (Vec::new(), 0);
         self.outs.flush(&mut bytes, &mut commands, all);
         self.flush_books(&mut bytes, &mut commands, all);
+        let fields = self.checkpoint(all);
+        let key = format!("{}:checkpoint", self.outs.keys);
+        if resp::hset(&mut bytes, key.as_bytes(), &fields) {
+            commands += 1;
+        }
+        (bytes, commands)
+    }
+
+    /// The checkpoint's fields that have changed since the last call (or all of them).
+    pub fn checkpoint(&mut self, all: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut fields: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         for at in 0..self.channels.len() {
             if all || self.channels[at].dirty {
@@ -88,17 +98,14 @@ impl State {
         }
         if all || self.counters_dirty {
             self.counters_dirty = false;
-            let counters: Vec<(&u32, &Counting)> = self.counters.iter().collect();
+            let mut counters: Vec<(&u32, &Counting)> = self.counters.iter().collect();
+            counters.sort_by_key(|(connection, _)| **connection);
             if let Ok(saved) = postcard::to_extend(&counters, FORMAT.to_vec()) {
                 fields.push((CONNECTIONS.to_vec(), saved));
             }
         }
         fields.push((POSITION.to_vec(), format!("{}:{}", self.epoch, self.last).into_bytes()));
-        let key = format!("{}:checkpoint", self.outs.keys);
-        if resp::hset(&mut bytes, key.as_bytes(), &fields) {
-            commands += 1;
-        }
-        (bytes, commands)
+        fields
     }
 
     fn flush_books(&mut self, bytes: &mut Vec<u8>, commands: &mut u32, all: bool) {
@@ -133,7 +140,7 @@ impl State {
     fn save_channel(&self, at: usize) -> SavedChannel {
         let known = &self.channels[at];
         let symbol = |instrument: usize| self.instruments.get(instrument).raw_symbol.clone();
-        SavedChannel {
+        let mut saved = SavedChannel {
             sequence: known.sequence,
             connection: known.connection,
             chains: known.chains.iter().map(|(instrument, chain)| (symbol(*instrument), chain.clone())).collect(),
@@ -165,17 +172,27 @@ impl State {
                     from: book.from,
                 })
                 .collect(),
-        }
+        };
+        // Tables have no order of their own, and what is made of the same should be the same.
+        saved.chains.sort_by(|one, other| one.0.cmp(&other.0));
+        saved.quotes.sort_by(|one, other| one.0.cmp(&other.0));
+        saved.tops.sort_by(|one, other| one.0.cmp(&other.0));
+        saved.known.sort_by(|one, other| one.0.cmp(&other.0));
+        saved.books.sort_by(|one, other| (&one.symbol, &one.rule).cmp(&(&other.symbol, &other.rule)));
+        saved
     }
 
     /// Takes a checkpoint's fields back in; the sequence to resume after. Fields that do not decode are left out: their
-    /// books start anew and ask for a snapshot.
+    /// books start anew and ask for a snapshot. Shards' checkpoints complete one another; other shards' instruments are left out.
     pub fn restore(&mut self, fields: &[(Vec<u8>, Vec<u8>)], rules: &[spec::Book]) -> u64 {
         let field = |name: &[u8]| fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice());
         let Some((epoch, position)) = field(POSITION).and_then(place) else { return 0 };
         let instruments: Vec<Instrument> =
             field(INSTRUMENTS).and_then(|saved| postcard::from_bytes(saved).ok()).unwrap_or_default();
         for instrument in instruments {
+            if !self.shard.has(&self.provider, &instrument.raw_symbol) {
+                continue;
+            }
             if self.instruments.find(instrument.raw_symbol.as_bytes()).is_none()
                 && self.instruments.add(instrument).is_err()
             {

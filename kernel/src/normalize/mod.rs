@@ -224,6 +224,19 @@ impl Normalizer {
         self.state.restore(fields, &rules)
     }
 
+    /// The fields of a checkpoint of all there is.
+    pub fn checkpoint(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.state.checkpoint(true)
+    }
+
+    /// What stands, told anew as of `ts_recv`: every instrument's definition, then every book whole.
+    pub fn retell(&mut self, ts_recv: u64) -> Output {
+        self.state.retell(ts_recv);
+        let last = self.state.last;
+        let output = Output { epoch: self.state.epoch, first: last.saturating_add(1), last, ..Output::default() };
+        self.finish(output)
+    }
+
     fn channel(&mut self, name: &str, schema: &str) -> usize {
         if let Some(known) = self.index.get(name) {
             return *known;

@@ -55,6 +55,11 @@ impl Shard {
         self.place == 0
     }
 
+    /// Whether an instrument is its own.
+    pub fn has(self, provider: &str, raw_symbol: &str) -> bool {
+        shard_of(provider, raw_symbol, self.of) == self.place
+    }
+
     /// Whether a meaning can be shared out at all.
     pub fn allowed(self, meaning: &spec::Meaning) -> Result<(), SpecError> {
         if self.is_part() && meaning.mappings.iter().any(|mapping| !mapping.counters.is_empty()) {

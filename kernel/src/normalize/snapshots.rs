@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::apply::{level_key, nothing, side_letter};
 use super::books::{Change, Delta, Head};
+use super::definitions;
 use super::events::EventKind;
 use super::out::Exact;
 use super::state::State;
@@ -123,6 +124,30 @@ impl State {
         for (entry, exact) in &records {
             self.outs.record(out, exact, |bytes| record::mbo(bytes, &stamp, entry));
         }
+    }
+
+    /// Publishes definitions and books as they stand, for who begins to read here; nothing changes.
+    pub fn retell(&mut self, ts_recv: u64) {
+        self.outs.sequence = self.last;
+        for instrument in 0..self.instruments.all().len() {
+            if self.instruments.get(instrument).defined && self.is_ours(instrument) {
+                definitions::publish(self, instrument, ts_recv, ts_recv);
+            }
+        }
+        for at in 0..self.books.len() {
+            if self.books[at].sync.phase == Phase::Waiting || !self.is_ours(self.books[at].instrument) {
+                continue;
+            }
+            let before = self.books[at].stamp;
+            self.outs.end_message();
+            self.publish_book(at, Stamp { ts_recv, ts_sent: ts_recv, ..before });
+            self.books[at].stamp = before;
+        }
+        self.outs.end_message();
+    }
+
+    fn is_ours(&self, instrument: usize) -> bool {
+        self.shard.has(&self.provider, &self.instruments.get(instrument).raw_symbol)
     }
 
     pub(super) fn fill(&mut self, job: &Job<'_>, at: usize, changes: &[Change]) -> Result<(), Reject> {

@@ -198,6 +198,20 @@ impl PyNormalizer {
         Ok((PyBytes::new(py, &data), commands))
     }
 
+    fn checkpoint<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let fields = self.normalizer.run_detached(py, true, Normalizer::checkpoint)?;
+        let found = PyDict::new(py);
+        for (field, value) in fields {
+            found.set_item(PyBytes::new(py, &field), PyBytes::new(py, &value))?;
+        }
+        Ok(found)
+    }
+
+    fn retell(&mut self, py: Python<'_>, ts_recv: u64) -> PyResult<PyOutput> {
+        let output = self.normalizer.run_detached(py, true, |normalizer| normalizer.retell(ts_recv))?;
+        PyOutput::new(py, output)
+    }
+
     fn restore(&mut self, py: Python<'_>, fields: &Bound<'_, PyDict>) -> PyResult<u64> {
         let items: PyResult<Vec<(Vec<u8>, Vec<u8>)>> = fields
             .iter()

@@ -16,6 +16,7 @@ import zstandard
 
 from tapeline.consumer.layout import LAYOUTS
 from tapeline.objectstore import open_store
+from tapeline.offline.lake import Lake
 from tapeline.schemas import Schema
 from tests.postprocess.raw_store import fill
 from tests.postprocess.running import make
@@ -41,6 +42,20 @@ def make_lake(root: Path, venues: Sequence[str] = VENUES) -> Path:
             fill(store, venue, capture, later=DAY_NS)
         else:
             fill(store, venue, capture)
+    for day in (DAY, NEXT_DAY):
+        assert not make(day, store, lake).problems
+    return lake
+
+
+def make_lake_over_midnight(root: Path, venue: str) -> Path:
+    """The same of one venue, the middle of whose capture is the midnight between the two days."""
+    store, lake = root / "store", root / "lake"
+    fill(root / "when", venue, CAPTURES / f"{venue}.jsonl.zst")
+    make(DAY, root / "when", root / "then")
+    [parts] = [manifest.tables["raw_payloads"] for manifest in Lake.at(root / "then").current()]
+    stamps = [pq.read_table(root / "then" / part.key, columns=["ts_recv"]).column(0).to_numpy() for part in parts]
+    later = MIDNIGHT + DAY_NS - int(np.median(np.concatenate(stamps)))
+    fill(store, venue, CAPTURES / f"{venue}.jsonl.zst", later=later)
     for day in (DAY, NEXT_DAY):
         assert not make(day, store, lake).problems
     return lake

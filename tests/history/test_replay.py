@@ -22,7 +22,7 @@ from tapeline.history.schedule import Schedule
 from tapeline.history.span import Span
 from tapeline.offline.lake import Lake
 from tapeline.schemas import Schema
-from tests.history.lakes import DAY_NS, MIDNIGHT, Truth, copy_lake, make_lake, truth
+from tests.history.lakes import DAY_NS, MIDNIGHT, Truth, copy_lake, make_lake, make_lake_over_midnight, truth
 from tests.history.playing import ALL, WHOLE, Gate, Heard, book, books, chosen, holes, listening, play, until
 from tests.support.redis_cluster import RedisCluster
 
@@ -65,6 +65,18 @@ async def test_units_that_share_a_day_are_one_stream(
         await play(shared, redis_url, raw=raw)
         await until(lambda: heard.ended)
     check(heard, canonical)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+async def test_a_day_that_goes_on_from_the_day_before_is_whole(tmp_path: Path, redis_url: str, *, raw: bool) -> None:
+    """The books as of midnight, then the day's records, stored or normalized anew: the same, and the right book in the end."""
+    lake = make_lake_over_midnight(tmp_path, "kraken")
+    canonical = truth(lake)
+    async with listening(redis_url) as (heard, _):
+        await play(lake, redis_url, Span(MIDNIGHT + DAY_NS, MIDNIGHT + 2 * DAY_NS), raw=raw)
+        await until(lambda: heard.ended)
+    assert any(name.startswith("MBO.") for name in heard.messages)
+    check(heard, canonical, MIDNIGHT + DAY_NS)
 
 
 async def test_no_venue_message_is_torn_apart(lake: Path, redis_url: str) -> None:

@@ -49,7 +49,7 @@ def example(tables: dict[str, int]) -> str:
     name = next((name for name in ("trades", "mbp_1", "mbo") if name in tables), None)
     if name is None:
         return "SHOW TABLES"
-    return f"SELECT provider, raw_symbol, count(*) AS records FROM {name} GROUP BY ALL ORDER BY 3 DESC LIMIT 10"
+    return f"SELECT provider, raw_symbol, count(*) AS records FROM {name} GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 10"
 
 
 def _by_venue(report: Report) -> Table:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import msgspec
 
 from batch_processor.window import GapRecord
+from tapeline.days import DAY_NS
 from tapeline.errors import CaptureError, PartitionError
 from tapeline.objectstore import ObjectStore
 from tapeline.partitions import ObjectKey, Partition, folder, parse_key
@@ -21,7 +22,6 @@ from tapeline.rawfile import read_rows
 from tapeline.telemetry import Level, event
 
 _RECORD = re.compile(r"/\d+-(\d+)-(\d+)\.json\Z", re.ASCII)
-_DAY_NS = 86_400_000_000_000
 _OPEN = 1 << 64
 _AT_ONCE = 1 << 24
 """Sequences looked at in one go, a byte of memory each."""
@@ -97,7 +97,7 @@ class GapLog:
     def _left(self, epoch: int, after_ts: int) -> Iterator[tuple[ObjectKey, str]]:
         """What there is of an epoch from a time on; nobody but us adds to it."""
         # A day of slack: the clock of the host that sent them may have been behind.
-        since = Partition.at(self._instance, self._provider, "", "", max(0, after_ts - _DAY_NS)).date
+        since = Partition.at(self._instance, self._provider, "", "", max(0, after_ts - DAY_NS)).date
         for place in days_of(self._store, self._instance, self._provider, since):
             for key in self._store.list(f"{place}{epoch}-"):
                 try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
 from tapeline.offline import standing
 from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.spec.encode import encode
-from tapeline.spec.meaning import Meaning
+from tapeline.spec.merging import uncounted
 from tapeline.venues import Venue
 
 BATCH_PAYLOADS = 32_768
@@ -213,8 +213,3 @@ class Canonical:
 
 def _codes(texts: Texts, words: Sequence[str]) -> Codes:
     return np.array([texts.code(word) for word in words], np.int32)
-
-
-def uncounted(meaning: Meaning) -> Meaning:
-    """Without counters over a connection: of two connections that complete each other, neither's is whole."""
-    return replace(meaning, mappings=tuple(replace(mapping, counters=()) for mapping in meaning.mappings))

@@ -11,13 +11,13 @@ import pyarrow as pa
 import zstandard
 from tapeline_kernel import Normalizer, SpecError
 
-from postprocess.canonical import uncounted
 from postprocess.ledger.records import GapRecord, read_records
 from postprocess.raw import INSTANCES, PRIMARY, DayObjects, near
 from tapeline.objectstore import ObjectMissingError, ObjectStore
 from tapeline.offline.lake import WORK, Lake, Manifest, version_folder
 from tapeline.offline.tables import all_tables
 from tapeline.spec.encode import encode
+from tapeline.spec.merging import uncounted
 from tapeline.venues import Venue
 
 FORM = "3"

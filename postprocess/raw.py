@@ -6,11 +6,12 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import NamedTuple, overload
 
 from isal.igzip_lib import IsalError
 
+from tapeline.days import day_span
 from tapeline.errors import PartitionError, RefusedError
 from tapeline.identity import WINDOW_NS
 from tapeline.objectstore import ObjectStore
@@ -180,12 +181,6 @@ def _first_stamp(store: ObjectStore, key: str) -> int:
         return int(head.split(b"\t", 4)[3])
     except (RefusedError, EOFError, IsalError, IndexError, ValueError):  # type: ignore[misc]  # see rawfile
         raise _UnreadableError(key) from None
-
-
-def day_span(day: date) -> tuple[int, int]:
-    """The first ns of a UTC day, and of the next."""
-    begin, end = (int(datetime(d.year, d.month, d.day, tzinfo=UTC).timestamp()) * 10**9 for d in (day, _next(day)))
-    return begin, end
 
 
 def _next(day: date) -> date:

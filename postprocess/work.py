@@ -12,21 +12,23 @@ import numpy.typing as npt
 from tapeline_kernel import Normalizer
 
 from postprocess.batches import Batch, Stream, side_by_side
-from postprocess.canonical import Canonical, Step, uncounted
+from postprocess.canonical import Canonical, Step
 from postprocess.channels import ChannelStream, Objects, Sessions
 from postprocess.codes import Texts
 from postprocess.files import UnitFiles
 from postprocess.ledger.account import Account
 from postprocess.peak import begin_peak, peak_bytes
 from postprocess.plan import Plan, read_plan
-from postprocess.raw import PRIMARY, REPLICA, Channel, day_span, of_keys
+from postprocess.raw import PRIMARY, REPLICA, Channel, of_keys
 from postprocess.sharing import concerned, label, look, looked, looked_key
 from postprocess.units import LOOK, UNREAD, Problem, Report, Unit, failure
+from tapeline.days import day_span
 from tapeline.errors import TapelineError
 from tapeline.objectstore import ObjectStore, StoreRefusedError, open_store
 from tapeline.offline.lake import Lake
 from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.spec.encode import encode
+from tapeline.spec.merging import uncounted
 from tapeline.venues import Venue, load
 
 _HELD_BYTES = 16 << 20

@@ -6,10 +6,10 @@ import re
 import time
 from datetime import date
 
+from tapeline.days import DAY_NS
 from tapeline.offline.lake import WORK, Lake
 
 _VERSION = re.compile(rf"{WORK}/day=(\d{{4}}-\d{{2}}-\d{{2}})/provider=([^/]+)/version=(\d+)/", re.ASCII)
-_DAY_NS = 86_400_000_000_000
 
 
 def tidy(lake: Lake, keep_days: int) -> int:
@@ -37,4 +37,4 @@ def _needed(lake: Lake, day: date, provider: str, version: int, keep_days: int) 
     if version not in lake.versions(day, provider):
         return True
     made = lake.made(day, provider, version)
-    return made is not None and time.time_ns() - made.at < keep_days * _DAY_NS
+    return made is not None and time.time_ns() - made.at < keep_days * DAY_NS

@@ -10,10 +10,11 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from types import MappingProxyType
 from urllib.parse import quote, unquote
 
+from tapeline.days import day_of
 from tapeline.errors import PartitionError
 
 # Hive's own word for a value that is empty; engines read it as NULL.
@@ -29,7 +30,6 @@ _LIMITS = {"instance": 100, "provider": 100, "schema": 100, "channel": 200}
 """Bytes of a value in a key: with them a key keeps within `objectstore.KEY_BYTES`."""
 _MARK_BYTES = 65
 _BROKEN_ESCAPE = re.compile(r"%[0-9A-F]?\Z")
-_DAY_NS = 86_400_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Partition:
     @staticmethod
     def at(instance: str, provider: str, schema: str, channel: str, ts_recv: int) -> Partition:
         """The partition of a payload received at `ts_recv`, ns since the epoch."""
-        day = datetime.fromtimestamp(ts_recv // _DAY_NS * 86_400, UTC)
+        day = day_of(ts_recv)
         return Partition(instance, provider, schema, channel, day.year, day.month, day.day)
 
     @property

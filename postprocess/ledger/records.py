@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 import msgspec
 
 from tapeline import telemetry
+from tapeline.days import day_of
 from tapeline.errors import RefusedError
 from tapeline.objectstore import ObjectStore
 from tapeline.partitions import folder
 
 _NAME = re.compile(r"/(\d+)-\d+-\d+\.json\Z", re.ASCII)
-_DAY_NS = 86_400_000_000_000
 
 
 class GapRecord(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class GapRecord(msgspec.Struct, frozen=True):
 
 def is_within(stamp: int, day: date) -> bool:
     """Whether a time (ns) is on a UTC day."""
-    return datetime.fromtimestamp(stamp // _DAY_NS * 86_400, UTC).date() == day
+    return day_of(stamp) == day
 
 
 def read_records(store: ObjectStore, provider: str, instances: Sequence[str], day: date) -> list[GapRecord]:
@@ -60,4 +60,4 @@ def read_records(store: ObjectStore, provider: str, instances: Sequence[str], da
 
 
 def _began(epoch: int) -> date:
-    return datetime.fromtimestamp(epoch // _DAY_NS * 86_400, UTC).date()
+    return day_of(epoch)

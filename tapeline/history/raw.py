@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Iterator
-from dataclasses import replace
 from datetime import date
 
 import duckdb
@@ -14,6 +13,7 @@ import pyarrow as pa
 from tapeline_kernel import SIDECAR, Normalizer, Output
 
 from tapeline.channels import INSTANCES, REPLAY, market_data
+from tapeline.days import day_span
 from tapeline.history.blocks import DTYPES, OPAQUE, PLACES, Block, Integers, Records, joined, timed
 from tapeline.history.canonical import shard_of
 from tapeline.history.choice import Channels, Choice
@@ -24,6 +24,7 @@ from tapeline.offline.lake import Manifest
 from tapeline.offline.tables import RAW_PAYLOADS
 from tapeline.schemas import Schema
 from tapeline.spec.encode import encode
+from tapeline.spec.merging import uncounted
 from tapeline.venues import load
 
 ROWS = 4096
@@ -33,8 +34,6 @@ _SIDECAR = np.dtype(SIDECAR)
 _SESSION = "_session"
 _MERGED = INSTANCES[2]
 _WORD = 8
-_DAY_NS = 86_400_000_000_000
-_YEAR_1_NS = date(1970, 1, 1).toordinal() * _DAY_NS
 _ALONE = "ordinal"
 _BESIDE = "max(ts_recv) OVER (PARTITION BY shard ORDER BY ordinal), shard, ordinal"
 """Each shard numbers its own channels' payloads: they go side by side by time, none overtaking another of its shard."""
@@ -106,8 +105,7 @@ class _Again:
         venue = load(provider.lower())
         meaning = venue.meaning
         if source.instance == _MERGED:
-            # Of two connections that complete each other, neither's own counters are whole.
-            meaning = replace(meaning, mappings=tuple(replace(one, counters=()) for one in meaning.mappings))
+            meaning = uncounted(meaning)
         self._kernel = Normalizer(encode(meaning), provider, source.instance, "dbn")
         self._provider = provider
         self._source = source
@@ -124,7 +122,7 @@ class _Again:
         place = standing.restore(self._kernel, source.instance, states)
         if place is not None:
             self._epoch, self._next = place[0], place[1] + 1
-            self._told = self._kernel.retell(date.fromisoformat(manifest.day).toordinal() * _DAY_NS - _YEAR_1_NS)
+            self._told = self._kernel.retell(day_span(date.fromisoformat(manifest.day))[0])
 
     def blocks(self) -> Iterator[Block]:
         """Records of the channels that are wanted."""

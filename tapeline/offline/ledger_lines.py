@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date
 
+from tapeline.days import DAY_NS, day_span
 from tapeline.offline.ledger_day import HOURS, ChannelLedger, Counts, DayLedger, Gap
 from tapeline.offline.ledger_findings import describe
 from tapeline.offline.ledger_markup import RULE, WRONG, box, key, rule, short, svg, words
 
 _NAMES, _WIDTH, _LANE, _HEAD = 330, HOURS * 31, 22, 22
-_DAY_NS = 86_400_000_000_000
 _DRAWN = 400
 """Gaps of a lane that are drawn one by one; where there are more, what falls on one spot is one mark."""
 
@@ -53,12 +53,12 @@ def time_line(ledger: DayLedger) -> str:
 
 
 def _marks(gaps: Sequence[Gap], day: date, top: float, height: float, fill: str, kind: str) -> list[str]:
-    start = int(datetime.combine(day, time(), UTC).timestamp()) * 1_000_000_000
+    start, _ = day_span(day)
     spots = []
     for gap in gaps:
         begin = gap.from_ts if gap.from_ts is not None else gap.to_ts if gap.to_ts is not None else start
-        end = gap.to_ts if gap.to_ts is not None else start + _DAY_NS if gap.kind == "raw" else begin
-        left, right = (min(max(0.0, (stamp - start) / _DAY_NS), 1.0) * _WIDTH for stamp in (begin, max(begin, end)))
+        end = gap.to_ts if gap.to_ts is not None else start + DAY_NS if gap.kind == "raw" else begin
+        left, right = (min(max(0.0, (stamp - start) / DAY_NS), 1.0) * _WIDTH for stamp in (begin, max(begin, end)))
         spots.append((left, max(3.0, right - left), gap))
     if len(spots) <= _DRAWN:
         return [box(_NAMES + x, top, width, height, fill, describe(gap, day), kind) for x, width, gap in spots]

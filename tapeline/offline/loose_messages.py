@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tapeline_kernel import Normalizer, Router
 
+from tapeline.days import DAY_NS
 from tapeline.offline.control import ControlShapes
 from tapeline.spec.encode import encode
 from tapeline.spec.meaning import Mapping
@@ -17,7 +18,6 @@ from tapeline.venues import Venue
 _BAD = ("rejected", "unknown")
 _NOTHING = "nothing to tell"
 """The kernel's word for a payload that fits a message and holds none of its values: here, hardly that message."""
-_DAY_NS = 86_400_000_000_000
 _UNDATED = 1_700_000_000_000_000_000
 
 
@@ -131,9 +131,9 @@ def _date_in(mapping: Mapping) -> int:
     """A time, in ns, at which a mapping holds: today where that does."""
     text = mapping.until or ""
     if text:
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000_000 - _DAY_NS
+        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000_000 - DAY_NS
     if mapping.since:
-        return int(datetime.fromisoformat(mapping.since).replace(tzinfo=UTC).timestamp()) * 1_000_000_000 + _DAY_NS
+        return int(datetime.fromisoformat(mapping.since).replace(tzinfo=UTC).timestamp()) * 1_000_000_000 + DAY_NS
     return _UNDATED
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from tapeline_kernel import SIDECAR, Normalizer, Output, SpecError
 
 from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
 from tapeline.spec.encode import encode
-from tapeline.spec.meaning import Meaning
+from tapeline.spec.merging import uncounted
 from tapeline.venues import load, names
 from tests.kernel.columns import Rows
 from tests.kernel.test_rows import batches
@@ -140,11 +139,6 @@ def united(shards: list[Told]) -> Told:
         for reason, count in shard.rejected.items():
             rejected[reason] += count
     return Told(records, events, dict(rejected))
-
-
-def uncounted(meaning: Meaning) -> Meaning:
-    """Without counters over a connection."""
-    return replace(meaning, mappings=tuple(replace(mapping, counters=()) for mapping in meaning.mappings))
 
 
 def made(venue: str, shard: tuple[int, int] = (0, 1)) -> Normalizer:

@@ -14,7 +14,6 @@ import pytest
 import zstandard
 from tapeline_kernel import SIDECAR, Normalizer, Router
 
-from postprocess.canonical import uncounted
 from tapeline.identity import of_payloads
 from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
 from tapeline.objectstore import open_store
@@ -26,6 +25,7 @@ from tapeline.offline.views import connect
 from tapeline.partitions import Partition, object_key
 from tapeline.rawfile import RawRow, compress, encode_rows
 from tapeline.spec.encode import encode
+from tapeline.spec.merging import uncounted
 from tapeline.venues import load
 from tests.postprocess.running import make
 

@@ -11,7 +11,7 @@ import pytest
 
 from postprocess.day import Places, run_day
 from postprocess.executor.local import LocalExecutor
-from postprocess.raw import day_span
+from tapeline.days import day_span
 from tapeline.offline.lake import Lake
 from tapeline.offline.tables import all_tables
 from tapeline.offline.views import connect

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from normalizer.venues._binance import AGGREGATE_TRADE, EVENT, SENT, trade
 from tapeline.spec.meaning import (
-    Bar,
     Book,
     BookLevels,
     BookTop,
@@ -15,64 +15,30 @@ from tapeline.spec.meaning import (
     LinkRule,
     Message,
     Quote,
-    Side,
     SnapshotFrom,
     Stat,
     Statistics,
     StatValue,
     Time,
     TimeUnit,
-    Trade,
     Word,
 )
 from tapeline.spec.routing import Match
 
-EVENT = Time("data.T", TimeUnit.BY_DIGITS)
-SENT = Time("data.E", TimeUnit.BY_DIGITS)
-# m: the buyer was the maker, so the aggressor sold.
-AGGRESSOR = Side("data.m", buy=("false",), sell=("true",))
-
 TRADES_AND_BOOKS = (
-    Message(
+    # Ids of trades that are not pushed (insurance fund, ADL) are holes, so the chain proves no loss.
+    trade(
         "trade",
-        channel="*@trade",
-        when=(Match("data.e", ("trade",)),),
-        emits=(
-            # Ids of trades that are not pushed (insurance fund, ADL) are holes, so the chain proves no loss.
-            Trade(
-                symbol="data.s",
-                price="data.p",
-                size="data.q",
-                side=AGGRESSOR,
-                time=EVENT,
-                sent=SENT,
-                id="data.t",
-                link=LinkRule.RISING,
-                exclude=(
-                    ("insurance fund", Match("data.X", ("INSURANCE_FUND",))),
-                    ("auto-deleveraging", Match("data.X", ("ADL",))),
-                    ("not a book trade", Match("data.X", ("NA",))),
-                ),
-            ),
+        "trade",
+        "data.t",
+        LinkRule.RISING,
+        exclude=(
+            ("insurance fund", Match("data.X", ("INSURANCE_FUND",))),
+            ("auto-deleveraging", Match("data.X", ("ADL",))),
+            ("not a book trade", Match("data.X", ("NA",))),
         ),
     ),
-    Message(
-        "aggregate trade",
-        channel="*@aggTrade",
-        when=(Match("data.e", ("aggTrade",)),),
-        emits=(
-            Trade(
-                symbol="data.s",
-                price="data.p",
-                size="data.q",
-                side=AGGRESSOR,
-                time=EVENT,
-                sent=SENT,
-                id="data.a",
-                link=LinkRule.NEXT,
-            ),
-        ),
-    ),
+    AGGREGATE_TRADE,
     Message(
         "top of book",
         channel="*bookTicker",
@@ -144,27 +110,6 @@ TRADES_AND_BOOKS = (
     ),
 )
 """Trades, top of book, books and their snapshots."""
-
-CANDLES = (
-    Message(
-        "candle",
-        channel="*@kline_1m",
-        when=(Match("data.e", ("kline",)),),
-        emits=(
-            Bar(
-                symbol="data.s",
-                start=Time("data.k.t", TimeUnit.BY_DIGITS),
-                open="data.k.o",
-                high="data.k.h",
-                low="data.k.l",
-                close="data.k.c",
-                volume="data.k.v",
-                closed=(Match("data.k.x", ("true",)),),
-            ),
-        ),
-    ),
-    Message("other candles", channel="*@kline_*", emits=(), excluded="candles of another length than a minute"),
-)
 
 OPEN_INTEREST = Message(
     "open interest",

@@ -3,11 +3,10 @@
 Sizes are contracts; what one is worth in USD is `contractSize` of the definitions.
 """
 
+from normalizer.venues._binance import CANDLES, SENT
 from normalizer.venues._binance_futures import (
-    CANDLES,
     DEPTH,
     OPEN_INTEREST,
-    SENT,
     TRADES_AND_BOOKS,
     instruments,
     mark_prices,

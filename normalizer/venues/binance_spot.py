@@ -1,7 +1,7 @@
 """What Binance spot's messages mean (docs: binance/binance-spot-api-docs, web-socket-streams.md and rest-api.md)."""
 
+from normalizer.venues._binance import AGGREGATE_TRADE, CANDLES, SENT, trade
 from tapeline.spec.meaning import (
-    Bar,
     Book,
     BookLevels,
     BookTop,
@@ -16,18 +16,9 @@ from tapeline.spec.meaning import (
     Meaning,
     Message,
     Quote,
-    Side,
     SnapshotFrom,
-    Time,
-    TimeUnit,
-    Trade,
 )
 from tapeline.spec.routing import Match
-
-# timeUnit=MICROSECOND on the connection turns every time into microseconds: the digits tell.
-EVENT = Time("data.E", TimeUnit.BY_DIGITS)
-# m: the buyer was the maker, so the aggressor sold.
-AGGRESSOR = Side("data.m", buy=("false",), sell=("true",))
 
 MEANING = Meaning(
     number=1,
@@ -37,40 +28,8 @@ MEANING = Meaning(
     mappings=(
         Mapping(
             messages=(
-                Message(
-                    "trade",
-                    channel="*@trade",
-                    when=(Match("data.e", ("trade",)),),
-                    emits=(
-                        Trade(
-                            symbol="data.s",
-                            price="data.p",
-                            size="data.q",
-                            side=AGGRESSOR,
-                            time=Time("data.T", TimeUnit.BY_DIGITS),
-                            sent=EVENT,
-                            id="data.t",
-                            link=LinkRule.NEXT,
-                        ),
-                    ),
-                ),
-                Message(
-                    "aggregate trade",
-                    channel="*@aggTrade",
-                    when=(Match("data.e", ("aggTrade",)),),
-                    emits=(
-                        Trade(
-                            symbol="data.s",
-                            price="data.p",
-                            size="data.q",
-                            side=AGGRESSOR,
-                            time=Time("data.T", TimeUnit.BY_DIGITS),
-                            sent=EVENT,
-                            id="data.a",
-                            link=LinkRule.NEXT,
-                        ),
-                    ),
-                ),
+                trade("trade", "trade", "data.t", LinkRule.NEXT),
+                AGGREGATE_TRADE,
                 Message(
                     "top of book",
                     channel="*bookTicker",
@@ -99,7 +58,7 @@ MEANING = Meaning(
                             asks=LevelList("data.a"),
                             snapshot=False,
                             book="depth",
-                            time=EVENT,
+                            time=SENT,
                             ids=Ids(last="data.u", first="data.U"),
                         ),
                     ),
@@ -133,26 +92,7 @@ MEANING = Meaning(
                         ),
                     ),
                 ),
-                Message(
-                    "candle",
-                    channel="*@kline_1m",
-                    when=(Match("data.e", ("kline",)),),
-                    emits=(
-                        Bar(
-                            symbol="data.s",
-                            start=Time("data.k.t", TimeUnit.BY_DIGITS),
-                            open="data.k.o",
-                            high="data.k.h",
-                            low="data.k.l",
-                            close="data.k.c",
-                            volume="data.k.v",
-                            closed=(Match("data.k.x", ("true",)),),
-                        ),
-                    ),
-                ),
-                Message(
-                    "other candles", channel="*@kline_*", emits=(), excluded="candles of another length than a minute"
-                ),
+                *CANDLES,
                 Message("figures", channel="*icker*", emits=(), excluded="statistics of 24 hours"),
                 Message("ended products", channel="*_ALL", emits=(), excluded="options and tokens of an ended product"),
                 Message(

@@ -1,7 +1,7 @@
 """What Binance USD-M futures' messages mean (docs: developers.binance.com, derivatives/usds-margined-futures)."""
 
+from normalizer.venues._binance import CANDLES
 from normalizer.venues._binance_futures import (
-    CANDLES,
     DEPTH,
     OPEN_INTEREST,
     TRADES_AND_BOOKS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
@@ -14,12 +14,6 @@ from postprocess.executor.base import Executor
 from postprocess.sharing import run_in_steps
 from postprocess.units import Problem, Report
 
-DAYS_AT_ONCE = 8
-"""Days whose units run beside one another, so that the last unit of a day keeps nobody waiting."""
-
-OBJECTS_AT_ONCE = 500_000
-"""Raw objects in the plans of days that run beside one another: with so many there are units enough."""
-
 
 class State(Enum):
     """What becomes of a provider's day."""
@@ -30,6 +24,8 @@ class State(Enum):
     """The version that counts is of the same raw objects and the same mapping."""
     TO_DO = "to do"
     """A new version would be made."""
+    OPEN = "open"
+    """A new version would be made where the day before it, made anew, ends otherwise."""
     MADE = "made"
     """A version is whole; it does not count."""
     KEPT = "kept"
@@ -67,7 +63,11 @@ class Range:
 
 
 class Backfill:
-    """One backfill; run again after an end of any kind it goes on where it was."""
+    """One backfill; run again after an end of any kind it goes on where it was.
+
+    A day goes on from the end of the one before it, so days are made one after the other, the providers of each beside
+    one another.
+    """
 
     def __init__(self, days: Range, places: Places, memory_bytes: int, together: bool = False) -> None:
         self._range = days
@@ -81,43 +81,32 @@ class Backfill:
 
     def dry_run(self) -> Iterator[Told]:
         """What would be done; nothing is written."""
-        for day in self._range.days():
-            begun = self._day(day)
-            self.problems += begun.run.result.problems
-            yield from begun.told(State.TO_DO, State.TO_DO)
+        anew: set[str] = set()
+        for date_ in self._range.days():
+            day = self._day(date_)
+            self.problems += day.run.result.problems
+            for told in day.told(State.TO_DO, State.TO_DO):
+                open_ = told.state is State.UNCHANGED and told.provider in anew
+                yield replace(told, state=State.OPEN) if open_ else told
+            anew = {step.plan.provider for step in day.steps if step.plan.provider in anew or not step.unchanged}
 
     def run(self, executor: Executor) -> Iterator[Told | Report]:
         """Tells of every unit that ends and of every provider's day; each day counts as soon as it is whole.
 
         Where days are to count together, that is when all are whole, and not at all where a version was not made.
         """
-        some: list[_Day] = []
-        objects = 0
+        before: dict[str, int] = {}
         for date_ in self._range.days():
-            day = self._day(date_)
-            some.append(day)
-            objects += sum(len(step.plan.objects) for step in day.steps)
-            if len(some) == DAYS_AT_ONCE or objects >= OBJECTS_AT_ONCE:
-                yield from self._some(executor, some)
-                some, objects = [], 0
-        yield from self._some(executor, some)
+            day = self._day(date_, before)
+            for report in run_in_steps(executor, day.run.begin(day.steps)):
+                day.run.take(report)
+                yield report
+            yield from self._ended(day)
+            before = day.run.changed
         if not self.failed:
             for day in self._whole:
                 day.run.publish()
                 yield from (told for told in day.told(State.PUBLISHED) if told.state is State.PUBLISHED)
-
-    def _some(self, executor: Executor, days: Collection[_Day]) -> Iterator[Told | Report]:
-        begun = {day.day.isoformat(): day for day in days}
-        units = [unit for day in days for unit in day.run.begin(day.steps)]
-        for day in begun.values():
-            if not day.run.waiting:
-                yield from self._ended(day)
-        for report in run_in_steps(executor, units):
-            day = begun[report.unit.day]
-            day.run.take(report)
-            yield report
-            if not day.run.waiting:
-                yield from self._ended(day)
 
     def _ended(self, day: _Day) -> Iterator[Told]:
         day.run.finish()
@@ -133,8 +122,8 @@ class Backfill:
             day.run.publish()
             yield from day.told(State.PUBLISHED)
 
-    def _day(self, day: date) -> _Day:
-        run = DayRun(day, self._places, self._memory, self._range.providers)
+    def _day(self, day: date, before: Mapping[str, int] | None = None) -> _Day:
+        run = DayRun(day, self._places, self._memory, self._range.providers, before)
         steps = run.steps()
         asked, found = self._range.providers, {step.plan.provider for step in steps}
         published = run.lake.published(day) or {}

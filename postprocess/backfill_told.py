@@ -23,6 +23,7 @@ _WORDS = {
     State.PUBLISHED: "published version {version}",
     State.UNCHANGED: "unchanged, version {version}",
     State.TO_DO: "version {version} to be made",
+    State.OPEN: "version {version} stays, if the day before ends as it did",
     State.MADE: "made version {version}, to count with the others",
     State.KEPT: "kept, version {version}: no raw payloads are left",
     State.FAILED: "version {version} not published, see below",
@@ -65,7 +66,7 @@ def _tell(events: Iterable[Told | Report], say: Callable[[Told], None]) -> Count
 
 def _line(told: Told) -> None:
     words = _WORDS[told.state].format(version=told.version)
-    if told.state not in (State.UNCHANGED, State.KEPT):
+    if told.state not in (State.UNCHANGED, State.OPEN, State.KEPT):
         words += f" (version {told.before} before: other {', '.join(told.reasons)})" if told.before else " (the first)"
     print(f"{told.day}  {told.provider:<16}  {words}", flush=True)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 
@@ -97,16 +97,23 @@ class DayRun:
     made of, who makes the same writes the same bytes, and a publication changes the lines of its own providers only.
     """
 
-    def __init__(self, day: date, places: Places, memory_bytes: int, providers: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        day: date,
+        places: Places,
+        memory_bytes: int,
+        providers: Collection[str] | None = None,
+        before: Mapping[str, int] | None = None,
+    ) -> None:
+        """`before`: versions of the day before from whose ends it goes on, where others count."""
         self._day = day
         self._places = places
         self._memory = memory_bytes
         self._providers = providers
+        self._before = before or {}
         self._store = open_store(places.store, places.s3_endpoint, must_exist=True)
         self.lake = Lake(open_store(places.lake, places.s3_endpoint), places.lake)
         self.result = Result(day.isoformat())
-        self.waiting = 0
-        """How many units have not been told of."""
         self._plans: list[tuple[Plan, Manifest | None]] = []
         self._reports: dict[str, list[Report]] = defaultdict(list)
         self.changed: dict[str, int] = {}
@@ -115,6 +122,8 @@ class DayRun:
     def steps(self) -> list[Step]:
         """The day's providers, all or those asked for; nothing is written."""
         published = self.lake.published(self._day) or {}
+        yesterday = self._day - timedelta(days=1)
+        before = {**(self.lake.published(yesterday) or {}), **self._before}
         objects = find_day(self._store, self._day)
         for key in objects.foreign:
             self.result.problems.append(Problem("object", key, "no raw object: its name is none of theirs"))
@@ -127,7 +136,8 @@ class DayRun:
             except UnknownVenueError as error:
                 self.result.problems.append(Problem("venue", provider, str(error)))
                 continue
-            plan = make_plan(self.lake, self._store, self._day, venue, objects)
+            ended = self.lake.manifest(yesterday, provider, before[provider]) if provider in before else None
+            plan = make_plan(self.lake, self._store, self._day, venue, objects, ended)
             now = self.lake.manifest(self._day, provider, published[provider]) if provider in published else None
             steps.append(Step(plan, now, plan.version in self.lake.versions(self._day, provider)))
         return steps
@@ -149,13 +159,11 @@ class DayRun:
                         self._reports[plan.provider].append(done)
                     else:
                         units.append(unit)
-        self.waiting = len(units)
         return units
 
     def take(self, report: Report) -> None:
         """A unit has come to its end."""
         self._reports[report.unit.provider].append(report)
-        self.waiting -= 1
 
     def finish(self) -> None:
         """Describes the versions whose units are all done; none of them counts before `publish`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, timedelta
+from datetime import date
 from importlib.metadata import version as installed
 
 import msgspec
@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True):
     """See `partitions.parse_key`."""
     shards: int
     before: list[str] = []
-    """What stood at the end of the day before: state files, in the lake."""
+    """What stood at the end of the day before: SHA-256 of the state files (`Lake.standing`)."""
 
     @property
     def key(self) -> str:
@@ -68,8 +68,13 @@ def read_plan(lake: Lake, day: date, provider: str, version: int) -> Plan:
     return msgspec.json.decode(lake.store.get(plan_key(day, provider, version)), type=Plan)
 
 
-def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: DayObjects) -> Plan:
-    """The plan of a provider's day: of the version that is made of the same where there is one, else of a new one."""
+def make_plan(
+    lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: DayObjects, yesterday: Manifest | None
+) -> Plan:
+    """The plan of a provider's day, which goes on from the end of `yesterday`.
+
+    It is of the version that is made of the same where there is one, else of a new one.
+    """
     provider = venue.provider
     sizes = objects.sizes(provider)
     instances = objects.instances(provider)
@@ -83,9 +88,9 @@ def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: 
         "form": f"{FORM} pyarrow {pa.__version__} zstandard {zstandard.__version__}",
         "tables": _digest(*(f"{table.name} {table.columns}" for table in all_tables().values())),
     }
-    earlier = _before(lake, day, provider)
-    if earlier is not None:
-        made_of["before"] = f"version {earlier.version} {earlier.digest}"
+    before = [file.sha256 for file in yesterday.state] if yesterday is not None else []
+    if before:
+        made_of["before"] = _digest(*before)
     shards = _shards(venue, sizes, instances)
     if shards > 1:
         made_of["shards"] = str(shards)
@@ -96,15 +101,7 @@ def make_plan(lake: Lake, store: ObjectStore, day: date, venue: Venue, objects: 
             break
         # What the store would not give then it may give now: the same inputs are not the same bytes.
         made_of["again"] = f"version {version} lacks objects"
-    before = [file.key for file in earlier.state] if earlier is not None else []
     return Plan(day.isoformat(), provider, version, digest, made_of, sizes, beside, gaps, objects.names, shards, before)
-
-
-def _before(lake: Lake, day: date, provider: str) -> Manifest | None:
-    """The published version of the day before, with whose end this day begins."""
-    yesterday = day - timedelta(days=1)
-    published = lake.published(yesterday) or {}
-    return lake.manifest(yesterday, provider, published[provider]) if provider in published else None
 
 
 def _lacks(lake: Lake, day: date, provider: str, version: int) -> bool:

@@ -107,6 +107,7 @@ class _Run:
 
     def report(self) -> Report:
         """Makes the files."""
+        before = self._lake.standing(self._unit.date, self._unit.provider, self._plan.before)
         texts = Texts()
         with UnitFiles(self._lake, self._unit, texts) as files:
             folder = files.folder / "account"
@@ -115,7 +116,7 @@ class _Run:
             account = Account(self._instances, names, folder, self._span)
             single = len(self._instances) == 1
             canonical = self._canonical(texts)
-            for step in canonical.begin([self._lake.store.get(key) for key in self._plan.before], self._span[0]):
+            for step in canonical.begin(before, self._span[0]):
                 self._keep(step, canonical, files)
             streams = self._streams(self._share())
             epochs = np.array(self._epochs(), np.int64)

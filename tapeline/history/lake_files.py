@@ -19,7 +19,7 @@ class LakeFiles:
     """Opens files by key; raises LakeError where one is not there, StoreUnavailableError where it cannot be read."""
 
     def __init__(self, lake: Lake) -> None:
-        self._place = lake.place
+        self.lake = lake
         self._files: FileSystem
         if lake.place.startswith("s3://"):
             self._files, self._root = s3_files(lake.place)
@@ -32,14 +32,9 @@ class LakeFiles:
         try:
             return self._files.open_input_file(f"{self._root}/{key}")
         except FileNotFoundError:
-            raise LakeError(f"{key} is not in {self._place}, though a manifest names it") from None
+            raise LakeError(f"{key} is not in {self.lake.place}, though a manifest names it") from None
         except OSError as error:
-            raise StoreUnavailableError(f"{key} in {self._place}: {error}") from None
-
-    def whole(self, key: str) -> bytes:
-        """All of a small file."""
-        with self.open(key) as file:
-            return bytes(file.read())
+            raise StoreUnavailableError(f"{key} in {self.lake.place}: {error}") from None
 
     def rows(self, keys: Sequence[str], columns: pa.Schema) -> ds.Dataset:
         """Parquet files as one, for SQL."""

@@ -57,7 +57,8 @@ def _stream(files: LakeFiles, manifest: Manifest, channels: Channels, memory_byt
         union = " UNION ALL ".join(f"SELECT {number} AS shard, * FROM shard_{number}" for number in range(len(shards)))
         connection.execute(f"CREATE VIEW payloads AS {union}")
         source = _Payloads(connection, _ALONE if len(shards) == 1 else _BESIDE)
-        again = _Again(manifest, source, channels, [files.whole(key) for key in manifest.before])
+        before = files.lake.standing(date.fromisoformat(manifest.day), manifest.provider, manifest.before)
+        again = _Again(manifest, source, channels, before)
         held: list[Block] = []
         for block in again.blocks():
             ready, rest = block.cut(int(np.searchsorted(block.payload, again.payloads)))

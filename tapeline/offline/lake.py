@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import msgspec
@@ -67,7 +67,7 @@ class Manifest(msgspec.Struct, frozen=True):
     state: list[File] = []
     """What stood at the day's end, a file for each unit (`tapeline.offline.standing`)."""
     before: list[str] = []
-    """The state files of the day before, with which it begins."""
+    """SHA-256 of the state files of the day before with which it begins (`Lake.standing`)."""
 
     def files(self) -> list[File]:
         """All of its files."""
@@ -187,6 +187,20 @@ class Lake:
         begin = stem(date.fromisoformat(manifest.day), manifest.provider, manifest.version)
         self.store.put(f"{begin}.made.json", msgspec.json.encode(made), if_absent=False)
         self.store.put(f"{begin}.json", msgspec.json.format(msgspec.json.encode(manifest)), if_absent=False)
+
+    def standing(self, day: date, provider: str, before: list[str]) -> list[bytes]:
+        """The state files with these SHA-256s, with which a day begins; of whichever version of the day before ended so.
+
+        Raises LakeError where none did.
+        """
+        if not before:
+            return []
+        yesterday = day - timedelta(days=1)
+        for version in reversed(self.versions(yesterday, provider)):
+            files = self.manifest(yesterday, provider, version).state
+            if [file.sha256 for file in files] == before:
+                return [self.store.get(file.key) for file in files]
+        raise LakeError(f"no version of {provider} on {yesterday} in {self.place} ended as {day} begins")
 
     def current(self) -> list[Manifest]:
         """The manifests of all versions that count."""

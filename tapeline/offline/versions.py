@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import Enum
 
 from tapeline.errors import RefusedError
@@ -112,6 +112,12 @@ def drop_version(lake: Lake, day: date, provider: str, number: int) -> Version:
     version = _find(lake, day, provider, number)
     if version.standing is Standing.PUBLISHED:
         raise VersionError(f"{version.name} of {day} is the published one; publish another before it is dropped")
+    if (next_ := _goes_on(lake, version)) is not None:
+        after = day + timedelta(days=1)
+        raise VersionError(
+            f"{version.name} of {day} is what {provider}={next_} of {after} goes on from; make that day anew "
+            f"(`tapeline backfill --from {after} --to {after}`) or drop that version first"
+        )
     _remove(lake, version)
     return version
 
@@ -126,6 +132,20 @@ def sweep(lake: Lake, day: date) -> Iterator[Version]:
             for key in version.strays:
                 lake.store.delete(key)
             yield version
+
+
+def _goes_on(lake: Lake, version: Version) -> int | None:
+    """The version of the day after that begins as this one, and no other of its day, has ended."""
+    if version.manifest is None:
+        return None
+    state = [file.sha256 for file in version.manifest.state]
+    others = [number for number in lake.versions(version.day, version.provider) if number != version.number]
+    manifests = [lake.manifest(version.day, version.provider, number) for number in others]
+    if not state or any([file.sha256 for file in manifest.state] == state for manifest in manifests):
+        return None
+    after = version.day + timedelta(days=1)
+    begun = (number for number in lake.versions(after, version.provider))
+    return next((n for n in begun if lake.manifest(after, version.provider, n).before == state), None)
 
 
 def _remove(lake: Lake, version: Version) -> None:

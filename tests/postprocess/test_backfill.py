@@ -16,7 +16,7 @@ from postprocess.units import Report, Unit, failure
 from tapeline.cli.main import main
 from tapeline.objectstore import open_store
 from tapeline.offline.lake import Lake
-from tapeline.offline.versions import drop_version, publish_version
+from tapeline.offline.versions import VersionError, drop_version, publish_version
 from tapeline.offline.views import connect
 from tests.postprocess import other_mapping
 from tests.postprocess.raw_store import fill
@@ -90,7 +90,9 @@ def test_only_what_the_mapping_touches_is_made_anew(data: Path, monkeypatch: pyt
         for day in DAYS
         for provider, state, version in (("BINANCE_SPOT", State.UNCHANGED, 1), ("KRAKEN", State.PUBLISHED, 2))
     ]
-    assert {tuple(event.reasons) for event in told if event.provider == "KRAKEN"} == {("mapping",)}
+    of_kraken = {event.day: event.reasons for event in told if event.provider == "KRAKEN"}
+    assert of_kraken == {DAYS[0]: ["mapping"], DAYS[1]: ["mapping", "before"]}
+    assert {state for *_, state, _ in outcome(backfill(data).run(Here()))} == {State.UNCHANGED}
     after = rows(data)
     for day in DAYS:
         assert after[day, "BINANCE_SPOT"] == before[day, "BINANCE_SPOT"]
@@ -113,8 +115,29 @@ def test_a_dry_run_says_what_would_be_made_and_writes_nothing(data: Path, monkey
     assert [line[3] for line in outcome(backfill(data).run(Here()))] == [version for *_, version in told]
 
 
+def test_a_day_after_one_made_anew_is_made_anew_where_it_begins_otherwise(data: Path, recordings: Path) -> None:
+    """A dry run cannot know and says so; what a day goes on from is not dropped."""
+    kraken = recordings / "kraken" / "btcusd_v2_20260802.jsonl.zst"
+    lake = Lake.at(data / "lake")
+    fill(data / "store", "kraken", kraken, limit=20, later=300 * 10**9)
+    told = {(day, provider): state for day, provider, state, _ in outcome(backfill(data).dry_run())}
+    assert told[DAYS[0], "KRAKEN"] is State.TO_DO
+    assert told[DAYS[1], "KRAKEN"] is State.OPEN
+    assert told[DAYS[1], "BINANCE_SPOT"] is State.UNCHANGED
+    assert (DAYS[0], "KRAKEN", State.PUBLISHED, 2) in outcome(backfill(data, last=DAYS[0]).run(Here()))
+    with pytest.raises(VersionError, match=r"KRAKEN=1 of 2026-08-02 is what KRAKEN=1 of 2026-08-03 goes on from"):
+        drop_version(lake, DAYS[0], "KRAKEN", 1)
+    events = [event for event in backfill(data).run(Here()) if isinstance(event, Told) and event.provider == "KRAKEN"]
+    assert [(event.state, event.version, event.reasons) for event in events] == [
+        (State.UNCHANGED, 2, []), (State.PUBLISHED, 2, ["before"])
+    ]  # fmt: skip
+    drop_version(lake, DAYS[1], "KRAKEN", 1)
+    drop_version(lake, DAYS[0], "KRAKEN", 1)
+    assert {state for *_, state, _ in outcome(backfill(data).run(Here()))} == {State.UNCHANGED}
+
+
 def test_a_day_that_fails_keeps_what_counted_and_the_others_go_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run again it makes what is left and does not touch what is done."""
+    """Run again it makes what is left, and the day after it, which now begins otherwise; then nothing."""
     other_mapping.patch(monkeypatch)
     before = rows(data)
     work = backfill(data)
@@ -129,8 +152,9 @@ def test_a_day_that_fails_keeps_what_counted_and_the_others_go_on(data: Path, mo
     files = keys(data)
     again = outcome(backfill(data).run(Here()))
     assert (DAYS[0], "KRAKEN", State.PUBLISHED, 2) in again
-    assert (DAYS[1], "KRAKEN", State.UNCHANGED, 2) in again
-    of_second = {key: when for key, when in files.items() if DAYS[1].isoformat() in key}
+    assert (DAYS[1], "KRAKEN", State.PUBLISHED, 3) in again
+    assert {state for *_, state, _ in outcome(backfill(data).run(Here()))} == {State.UNCHANGED}
+    of_second = {key: when for key, when in files.items() if DAYS[1].isoformat() in key and "published" not in key}
     assert {key: when for key, when in keys(data).items() if key in of_second} == of_second
 
 

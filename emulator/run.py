@@ -132,6 +132,13 @@ class Emulator:
         served = self.venues
         return {name: list(served[name].source.channels) if name in served else [] for name in self._options.venues}
 
+    def punctual(self) -> list[str]:
+        """Venues whose messages tell when they were sent, by this machine's clock."""
+        sources = {name: served.source for name, served in self.venues.items()}
+        return [
+            name for name, source in sources.items() if isinstance(source, SynthSource) and source.stage.synth.punctual
+        ]
+
     async def start(self) -> int:
         """Opens the port and begins to pace; returns the port. Raises UsageError where it is taken."""
         options, loop = self._options, asyncio.get_running_loop()
@@ -157,7 +164,7 @@ class Emulator:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, ended.set)
         port = await self.start()
-        telemetry.ready(port=port, channels=self.channels())
+        telemetry.ready(port=port, channels=self.channels(), punctual=self.punctual())
         try:
             async with telemetry.StatsPrinter(self.stats):
                 await ended.wait()

@@ -164,6 +164,8 @@ class Synth(Protocol):
     """A venue's endless market."""
 
     clock: Clock
+    punctual: bool
+    """Whether a message's own time is that of its sending."""
     period: int
 
     def __hash__(self) -> int: ...

@@ -88,6 +88,8 @@ class Script:
     """
 
     clock: Clock = Clock.MILLIS
+    punctual = True
+    """Whether a message's own time is that of its sending."""
     stride = 1
     by_change: frozenset[str] = frozenset()
     """Families whose books are told change by change, not by depth events."""

@@ -117,6 +117,8 @@ def _say(message: dict[str, Any]) -> Say:
 class BinanceSynth:
     """Depth, bookTicker and trade streams of a made market."""
 
+    punctual = True
+
     def __init__(self, flavour: Flavour) -> None:
         self.clock = flavour.clock
         self._futures, self._coin = flavour.futures, flavour.coin

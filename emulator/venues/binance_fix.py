@@ -118,6 +118,7 @@ class BinanceFixSynth:
     """Depth, book ticker and trade streams of a made market."""
 
     clock = Clock.FIX_MICROS
+    punctual = True
 
     def __init__(self, listings: Sequence[Listing]) -> None:
         self._listings = listings

@@ -31,6 +31,7 @@ class BitstampMarket(Script):
     """Diffs, tops of a hundred levels, trades."""
 
     clock = Clock.MICROS
+    punctual = False
     stride = 1
 
     def write(self, known: Channel, beat: Beat) -> Written | None:

@@ -148,6 +148,7 @@ class CoinbaseSynth:
     """Every feed of a made market of single orders."""
 
     clock = Clock.ISO_MICROS
+    punctual = True
 
     def __init__(self) -> None:
         self._products, self.period = products(_LISTINGS)

@@ -145,6 +145,7 @@ class DeribitSynth:
     """book, trades, ticker and quote of a made market, at every interval the same."""
 
     clock = Clock.MILLIS
+    punctual = True
 
     def __init__(self) -> None:
         self._market = market(_LISTINGS, stride=20)

@@ -132,6 +132,7 @@ class KrakenSynth:
     """book, trade, ticker and instrument of a made market."""
 
     clock = Clock.ISO_MICROS
+    punctual = True
 
     def __init__(self) -> None:
         self._market = market(_LISTINGS)

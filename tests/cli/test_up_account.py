@@ -157,12 +157,25 @@ def observed(received: int, told: dict[str, Any]) -> Observed:
         venues=("kraken",),
         instances=("PRIMARY",),
         sent={"kraken": {"trade.BTC/USD": 10}},
-        exact_clock=True,
+        punctual=("kraken",),
         verifier={"streams": {"KRAKEN.PRIMARY": stream}, "holes": {}, "repeats": 0},
         normalizers={"PRIMARY": {"providers": {"KRAKEN": told}}},
         cpu_seconds={"redis": 0.5},
         startup_cpu_seconds={"redis": 0.1},
     )
+
+
+def test_only_times_of_sending_are_delays_from_the_venue() -> None:
+    """A venue whose times are something else has delays from our receipt only."""
+    seen = observed(10, {})
+    sent = Histogram()
+    sent.add(np.array([5_000_000], dtype=np.int64))
+    seen.verifier["streams"]["KRAKEN.PRIMARY"]["end_to_end"] = sent.counts()
+    report = make_report(seen)
+    assert (report.latency_from, report.latency_us["max"]) == ("venue", 5000.0)
+    seen.punctual = ()
+    report = make_report(seen)
+    assert (report.latency_from, report.latency_us["max"]) == ("receipt", 250.0)
 
 
 def test_what_did_not_come_is_lost() -> None:

@@ -70,8 +70,8 @@ class Observed:
     venues: tuple[str, ...]
     instances: tuple[str, ...]
     sent: dict[str, dict[str, int]] | None
-    exact_clock: bool
-    """Whether the venues' times are those of this machine's clock."""
+    punctual: tuple[str, ...]
+    """Venues whose messages tell when they were sent, by this machine's clock."""
     verifier: dict[str, Any]
     normalizers: dict[str, dict[str, Any]]
     """By instance: the normalizer's last statistics."""
@@ -82,8 +82,8 @@ class Observed:
 def make_report(seen: Observed) -> Report:
     """Adds everything up."""
     parts = {name: _venue(name, seen) for name in seen.venues}
-    exact = _merged(seen, list(seen.venues), "end_to_end")
-    from_venue = seen.exact_clock and exact.total > 0
+    exact = _merged(seen, list(seen.punctual), "end_to_end")
+    from_venue = exact.total > 0
     latency = exact if from_venue else _merged(seen, list(seen.venues), "lag")
     lost = [part.lost for part in parts.values() if part.lost is not None]
     return Report(

@@ -78,7 +78,7 @@ def _observed(pipeline: Pipeline) -> Observed:
         venues=plan.venues,
         instances=plan.instances,
         sent=None if plan.source is Source.LIVE else read_sent(pipeline.ledger),
-        exact_clock=plan.source is Source.SYNTHETIC,
+        punctual=tuple(pipeline.emulator.await_ready(0)["punctual"]) if pipeline.emulator is not None else (),
         verifier=(pipeline.verifier.done if pipeline.verifier is not None else None) or {},
         normalizers={instance: told(pipeline, instance) for instance in plan.instances},
         cpu_seconds=_cpu_seconds(pipeline),

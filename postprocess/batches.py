@@ -1,4 +1,7 @@
-"""Payloads of a provider's channels as columns, side by side in one order, with bounded memory."""
+"""Payloads of a provider's channels as columns, side by side in one order, with bounded memory.
+
+Only numbers are put in order: payloads stay where the coalescer has left them, and are known by their place there.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,19 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from tapeline_kernel import Merged
+from tapeline_kernel import Merged, gather
 
 Integers = npt.NDArray[np.int64]
 Small = npt.NDArray[np.uint8]
 
+Chunk = tuple[bytes, bytes]
+"""Payloads back to back as the kernel gives and takes them: where each begins and the last ends, and their bytes."""
+
+CHUNK_SHIFT = 32
+"""In a payload's place the number of its chunk stands above so many bits, its row below."""
+
 _LEAST_BYTES = 32 << 10
-_ROW_BYTES = 80
+_ROW_BYTES = 96
 
 
 @dataclass(slots=True)
@@ -39,45 +47,41 @@ class Batch:
     other_epoch: Integers
     other_sequence: Integers
     other_ts_recv: Integers
-    payload: pa.LargeBinaryArray
+    length: Integers
+    """Bytes of each payload."""
+    place: Integers
+    """Where each payload lies: which of `chunks`, in the upper 32 bits, and its row there."""
+    chunks: tuple[Chunk, ...]
 
     def __len__(self) -> int:
         return len(self.channel)
 
     def slice(self, start: int, end: int) -> Batch:
         """The payloads from one place to another."""
-        return _of([numbers[start:end] for numbers in self.numbers()], self.payload[start:end])
+        return _of([numbers[start:end] for numbers in self.numbers()], self.chunks)
 
     def take(self, places: Integers) -> Batch:
         """The payloads at these places."""
-        return _of([numbers[places] for numbers in self.numbers()], self.payload.take(pa.array(places)))
+        return _of([numbers[places] for numbers in self.numbers()], self.chunks)
 
     def numbers(self) -> list[npt.NDArray[Any]]:
-        """All columns but the payloads, in their order."""
+        """All columns, in their order."""
         return [
             self.channel, self.side, self.seen, self.epoch, self.sequence, self.connection, self.ts_recv, self.order,
-            self.other_epoch, self.other_sequence, self.other_ts_recv,
+            self.other_epoch, self.other_sequence, self.other_ts_recv, self.length, self.place,
         ]  # fmt: skip
 
-    def data(self) -> tuple[Integers, pa.Buffer]:
-        """Where payloads begin and end, one more than there are, and what they lie in."""
-        _, offsets, data = self.payload.buffers()
-        at = self.payload.offset
-        found = np.frombuffer(offsets, np.int64)[at : at + len(self) + 1]
-        begin, end = int(found[0]), int(found[-1])
-        return found - begin, data.slice(begin, end - begin)
+    def payload(self, row: int) -> bytes:
+        """One payload."""
+        return gather(self.chunks, self.place[row : row + 1].tobytes())[1]
 
 
-def _of(numbers: list[npt.NDArray[Any]], payload: pa.LargeBinaryArray) -> Batch:
-    channel, side, seen, epoch, sequence, connection, ts_recv, order, *other = numbers
-    return Batch(
-        channel, side, seen, epoch, sequence, connection, ts_recv, order, other[0], other[1], other[2], payload
-    )
+def _of(numbers: list[npt.NDArray[Any]], chunks: tuple[Chunk, ...]) -> Batch:
+    channel, side, seen, epoch, sequence, connection, ts_recv, order, *more = numbers
+    return Batch(channel, side, seen, epoch, sequence, connection, ts_recv, order, *more, chunks=chunks)
 
 
-NOTHING = _of(
-    [np.zeros(0, kind) for kind in (np.int32, np.uint8, np.uint8, *[np.int64] * 8)], pa.array([], pa.large_binary())
-)
+NOTHING = _of([np.zeros(0, kind) for kind in (np.int32, np.uint8, np.uint8, *[np.int64] * 10)], ())
 """No payload."""
 
 
@@ -96,10 +100,10 @@ def of_merged(merged: Merged, channel: int) -> Batch:
             merged.other_ts_recv,
         )
     ]
-    buffers = [None, pa.py_buffer(merged.offsets), pa.py_buffer(merged.data)]
     sides = [np.frombuffer(column, np.uint8) for column in (merged.side, merged.seen)]
-    payload = pa.LargeBinaryArray.from_buffers(pa.large_binary(), merged.count, buffers)
-    return _of([np.full(merged.count, channel, np.int32), *sides, *numbers], payload)
+    lengths = np.diff(np.frombuffer(merged.offsets, np.int64))
+    numbers += [lengths, np.arange(merged.count)]
+    return _of([np.full(merged.count, channel, np.int32), *sides, *numbers], ((merged.offsets, merged.data),))
 
 
 class Stream(Protocol):
@@ -176,10 +180,12 @@ def _ordered(parts: list[Batch]) -> Batch:
     if len(parts) == 1:
         return parts[0]
     numbers = [np.concatenate(columns) for columns in zip(*(part.numbers() for part in parts), strict=True)]
-    batch = _of(numbers, pa.concat_arrays([part.payload for part in parts]))
+    firsts = np.cumsum([0, *(len(part.chunks) for part in parts[:-1])])
+    numbers[-1] += np.repeat(firsts << CHUNK_SHIFT, [len(part) for part in parts])
+    batch = _of(numbers, tuple(chunk for part in parts for chunk in part.chunks))
     # Parts come in the order of their streams, and a stable sort keeps it where the order is equal.
     return batch.take(np.argsort(batch.order, kind="stable"))
 
 
 def _size(batch: Batch) -> int:
-    return int(batch.data()[1].size) + _ROW_BYTES * len(batch)
+    return int(batch.length.sum()) + _ROW_BYTES * len(batch)

@@ -15,6 +15,7 @@ from postprocess.codes import Codes, Texts, waiting
 from postprocess.columns import Columns, Part
 from postprocess.ledger.records import GapRecord
 from postprocess.origins import Origin
+from postprocess.parquet import PAYLOAD
 from postprocess.raw import Channel
 from tapeline.ingest.v1.ingest_pb2 import SubscribeResponse
 from tapeline.offline import standing
@@ -29,7 +30,7 @@ SESSION_CHANNEL = "_session"
 BOTH = "both"
 
 _SIDECAR = np.dtype(SIDECAR)
-_RAW = waiting(RAW_PAYLOADS.columns)
+_RAW = pa.schema([field for field in waiting(RAW_PAYLOADS.columns) if field.name != PAYLOAD])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Canonical:
         return standing.encode(self._kernel, self._instance)
 
     def raw(self, batch: Batch) -> tuple[pa.Table, Codes]:
-        """The payloads as rows of `raw_payloads`, texts as codes, and what each is sorted by."""
+        """The payloads as rows of `raw_payloads`, texts as codes and without the payloads themselves, and what each is sorted by."""
         first = self._payloads
         self._payloads += len(batch)
         names = self._names[batch.channel]
@@ -128,7 +129,6 @@ class Canonical:
             "connection": batch.connection,
             "ts_recv": batch.ts_recv,
             "ordinal": np.arange(first, self._payloads),
-            "payload": batch.payload,
             "seen_by": self._seen[batch.seen],
         }
         return pa.table(columns, schema=_RAW), names
@@ -181,7 +181,6 @@ class Canonical:
     def _step(self, batch: Batch) -> Step:
         first = self._next
         self._next += len(batch)
-        offsets, data = batch.data()
         output = self._kernel.normalize_rows(
             self._epoch,
             first,
@@ -189,8 +188,8 @@ class Canonical:
             batch.channel.tobytes(),
             batch.ts_recv.tobytes(),
             batch.connection.tobytes(),
-            offsets.tobytes(),
-            memoryview(data),
+            batch.place.tobytes(),
+            batch.chunks,
         )
         return self._made(output, first, batch)
 

@@ -47,13 +47,14 @@ class Texts:
 
     def column(self, codes: Codes) -> pa.DictionaryArray:
         """Codes as text, with a dictionary of just those that are there, in the order of their bytes."""
-        used, inverse = np.unique(codes, return_inverse=True)
-        ranks = self.ranks()[used]
-        order = np.argsort(ranks)
+        used = np.flatnonzero(np.bincount(codes - NONE)) + NONE
+        ordered = used[np.argsort(self.ranks()[used])]
         missing = int(bool(used.size) and used[0] == NONE)
-        words = pa.array([self._texts[code] for code in used[order][missing:].tolist()], pa.string())
+        words = pa.array([self._texts[code] for code in ordered[missing:].tolist()], pa.string())
         # Where there is a NULL it is the least of all, so its place is -1.
-        places = np.argsort(order).astype(np.int32)[inverse.reshape(-1)] - missing
+        place_of = np.zeros(int(used[-1]) - NONE + 1 if used.size else 0, np.int32)
+        place_of[ordered - NONE] = np.arange(len(ordered), dtype=np.int32) - missing
+        places = place_of[codes - NONE]
         return pa.DictionaryArray.from_arrays(pa.array(places, mask=places < 0 if missing else None), words)
 
 

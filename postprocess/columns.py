@@ -106,12 +106,15 @@ class Columns:
         self._emitted += len(side)
 
     def _codes(self, instruments: npt.NDArray[np.uint32], symbols: Mapping[int, str]) -> Codes:
-        ids, inverse = np.unique(instruments, return_inverse=True)
+        encoded = pa.array(instruments).dictionary_encode()
         known = self._symbols
-        for instrument in ids.tolist():
+        ids = encoded.dictionary.to_pylist()
+        # In the order of their numbers, as texts are numbered by their appearance.
+        for instrument in sorted(ids):
             if instrument not in known:
                 known[instrument] = self._texts.code(symbols.get(instrument))
-        return np.array([known[instrument] for instrument in ids.tolist()], np.int32)[inverse.reshape(-1)]
+        codes: Codes = np.array([known[instrument] for instrument in ids], np.int32)[encoded.indices.to_numpy()]
+        return codes
 
     def _rows(
         self,
@@ -164,9 +167,9 @@ def _venue_ids(values: npt.NDArray[np.uint64]) -> pa.Array:
 
 
 def _text(values: npt.NDArray[np.bytes_]) -> pa.Array:
-    distinct, inverse = np.unique(values, return_inverse=True)
-    words = pa.array([word.decode("utf-8", "replace") or None for word in distinct.tolist()], pa.string())
-    return words.take(pa.array(inverse.reshape(-1)))
+    encoded = pa.array(values, pa.binary(values.dtype.itemsize)).dictionary_encode()
+    words = [word.rstrip(b"\0").decode("utf-8", "replace") or None for word in encoded.dictionary.to_pylist()]
+    return pa.array(words, pa.string()).take(encoded.indices)
 
 
 def _plain(field: Field, values: npt.NDArray[np.generic]) -> pa.Array:

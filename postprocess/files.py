@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from postprocess.batches import Integers
+from postprocess.batches import Batch, Integers
 from postprocess.codes import Codes, Texts
 from postprocess.columns import Part
 from postprocess.dbn_parts import DbnParts
@@ -66,12 +66,12 @@ class UnitFiles:
             self._index.abandon()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def add_rows(self, table: Table, rows: pa.Table, keys: Codes) -> None:
-        """Rows of a table, texts as codes, in the order of the stream, and the code that each is sorted by."""
+    def add_rows(self, table: Table, rows: pa.Table, keys: Codes, payloads: Batch | None = None) -> None:
+        """Rows of a table, texts as codes, in the order of the stream, and the code that each is sorted by; see `Spool.add`."""
         spool = self._spools.get(table.name)
         if spool is None:
             spool = self._spools[table.name] = Spool(self._texts, self._unit.memory_bytes)
-        spool.add(rows, keys)
+        spool.add(rows, keys, payloads)
         # Half of what a unit may hold: to sort rows takes as much again.
         while sum(spool.bytes for spool in self._spools.values()) > self._unit.memory_bytes // 2:
             max(self._spools.values(), key=lambda spool: spool.bytes).spill()

@@ -20,7 +20,7 @@ from tapeline.spec.encode import encode
 from tapeline.spec.merging import uncounted
 from tapeline.venues import Venue
 
-FORM = "3"
+FORM = "4"
 """How the post-process makes files of records; another number, another digest."""
 
 SHARD_BYTES = 256 << 20

@@ -15,7 +15,7 @@ from tapeline.days import day_span
 from tapeline.errors import PartitionError, RefusedError
 from tapeline.identity import WINDOW_NS
 from tapeline.objectstore import ObjectStore
-from tapeline.partitions import ObjectKey, parse_key
+from tapeline.partitions import KeyReader, ObjectKey
 from tapeline.raw_days import day_sizes, whole_names
 from tapeline.rawfile import decompressed
 
@@ -90,9 +90,10 @@ def of_keys(sizes: Mapping[str, int], names: Mapping[str, str]) -> DayObjects:
     """Objects known by their keys, with their bytes."""
     listed: dict[tuple[Channel, str], list[Named]] = defaultdict(list)
     found = DayObjects(bytes=dict(sizes), names=dict(names))
+    reader = KeyReader(names)
     for key in sizes:
         try:
-            parsed = parse_key(key, names)
+            parsed = reader.read(key)
         except PartitionError:
             if not key.endswith("/"):  # what some tools leave where they have shown a folder
                 found.foreign.append(key)

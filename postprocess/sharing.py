@@ -42,14 +42,13 @@ def look(kernel: Normalizer, streams: Iterable[tuple[Channel, Stream]], shards: 
     found: dict[str, int] = defaultdict(int)
     for channel, stream in streams:
         while (batch := stream.take(_LIMIT_BYTES)) is not None:
-            offsets, data = batch.data()
             touched = kernel.touched(
                 [(channel.name, channel.schema)],
                 bytes(4 * len(batch)),
                 batch.ts_recv.tobytes(),
                 batch.connection.tobytes(),
-                offsets.tobytes(),
-                memoryview(data),
+                batch.place.tobytes(),
+                batch.chunks,
                 shards,
             )
             found[label(channel)] |= touched.get(0, 0)

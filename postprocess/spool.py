@@ -13,8 +13,11 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+from tapeline_kernel import gather
 
-from postprocess.codes import Codes, Texts
+from postprocess.batches import CHUNK_SHIFT, Batch, Chunk, Integers
+from postprocess.codes import NONE, Codes, Texts
+from postprocess.parquet import PAYLOAD
 
 _MOST_RUNS = 64
 """Runs that are read back at a time; where there are more, they are made one first."""
@@ -35,13 +38,21 @@ class Spool:
         self._piece_bytes = min(max(piece, _LEAST_PIECE_BYTES), _LARGEST_PIECE_BYTES)
         self._rows: list[pa.Table] = []
         self._keys: list[Codes] = []
+        self._chunks: list[Chunk] = []
+        """What the payloads of rows in memory lie in."""
         self._runs: list[_Run] = []
         self._counts = np.zeros(0, np.int64)
         self.bytes = 0
         """What is in memory."""
 
-    def add(self, rows: pa.Table, keys: Codes) -> None:
-        """Rows in the order of the stream, and the code each is sorted by."""
+    def add(self, rows: pa.Table, keys: Codes, payloads: Batch | None = None) -> None:
+        """Rows in the order of the stream, and the code each is sorted by; where they have payloads, the batch that knows these.
+
+        A payload is copied once, when rows are sorted.
+        """
+        if payloads is not None:
+            rows = rows.append_column(PAYLOAD, pa.array(self._placed(payloads)))
+            self.bytes += int(payloads.length.sum())
         self._rows.append(rows)
         self._keys.append(keys)
         self.bytes += rows.nbytes
@@ -74,6 +85,16 @@ class Spool:
         for run in self._runs:
             run.close()
 
+    def _placed(self, payloads: Batch) -> Integers:
+        """Their places among the chunks kept here; of the batch's chunks only those are kept that are needed."""
+        numbers = payloads.place >> CHUNK_SHIFT
+        needed = np.zeros(len(payloads.chunks), np.bool_)
+        needed[numbers] = True
+        moved = np.cumsum(needed) - 1 + len(self._chunks)
+        self._chunks += (payloads.chunks[number] for number in np.flatnonzero(needed).tolist())
+        places: Integers = payloads.place + (moved[numbers] - numbers << CHUNK_SHIFT)
+        return places
+
     def _codes(self) -> list[int]:
         ranks = self._texts.ranks()
         codes: list[int] = (np.flatnonzero(self._counts) - 1).tolist()
@@ -89,10 +110,23 @@ class Spool:
         # Of small numbers numpy sorts four times as many in the same time.
         small = ranks.astype(np.int16) if len(ranks) < 1 << 15 else ranks
         order = np.argsort(small[keys], kind="stable")
-        codes, counts = np.unique(keys, return_counts=True)
+        counts = np.bincount(keys - NONE)
+        codes = np.flatnonzero(counts)
         if (np.diff(order) != 1).any():
             rows = rows.take(pa.array(order))
-        return rows.combine_chunks(), dict(zip(codes.tolist(), counts.tolist(), strict=True))
+        if self._chunks:
+            rows = _with_payloads(rows, self._chunks)
+            self._chunks.clear()
+        return rows.combine_chunks(), dict(zip((codes + NONE).tolist(), counts[codes].tolist(), strict=True))
+
+
+def _with_payloads(rows: pa.Table, chunks: Sequence[Chunk]) -> pa.Table:
+    """The payloads in place of where they lie."""
+    number = rows.schema.get_field_index(PAYLOAD)
+    offsets, data = gather(chunks, rows.column(number).to_numpy().tobytes())
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    found = pa.LargeBinaryArray.from_buffers(pa.large_binary(), rows.num_rows, buffers)
+    return rows.set_column(number, PAYLOAD, found)
 
 
 class _Held:

@@ -17,7 +17,7 @@ from postprocess.channels import ChannelStream, Objects, Sessions
 from postprocess.codes import Texts
 from postprocess.files import UnitFiles
 from postprocess.ledger.account import Account
-from postprocess.peak import begin_peak, peak_bytes
+from postprocess.memory import begin_peak, keep_freed, peak_bytes
 from postprocess.plan import Plan, read_plan
 from postprocess.raw import PRIMARY, REPLICA, Channel, of_keys
 from postprocess.sharing import concerned, label, look, looked, looked_key
@@ -37,6 +37,7 @@ _HELD_BYTES = 16 << 20
 
 def run_unit(unit: Unit) -> Report:
     """Makes the files of a unit and notes its report in the lake; what stops it is told in the report."""
+    keep_freed()
     begin_peak()
     started, cpu = time.perf_counter(), time.process_time()
     try:
@@ -168,7 +169,7 @@ class _Run:
         account.note_rows(own)
         own = self._of_day(own)
         if len(own):
-            files.add_rows(RAW_PAYLOADS, *canonical.raw(own))
+            files.add_rows(RAW_PAYLOADS, *canonical.raw(own), own)
             self._counts["payloads"] += len(own)
         batch = self._of_day(batch)
         if not len(batch):

@@ -106,10 +106,32 @@ def parse_key(key: str, names: Mapping[str, str] = _NONE) -> ObjectKey:
 
     `names` gives whole values by `name_key`; one that is cut and not among them stays as its beginning, `!` and digest.
     """
-    *_, last_part = parts = key.split("/")
-    named = parts[-8:-1]
-    found = _FILE.match(last_part)
-    if found is None or len(named) != len(_NAMES):
+    return KeyReader(names).read(key)
+
+
+class KeyReader:
+    """Reads many keys, each partition once: most keys of a day share theirs with others."""
+
+    def __init__(self, names: Mapping[str, str] = _NONE) -> None:
+        self._names = names
+        self._partitions: dict[str, Partition] = {}
+
+    def read(self, key: str) -> ObjectKey:
+        """See `parse_key`."""
+        head, _, name = key.rpartition("/")
+        found = _FILE.match(name)
+        if found is None:
+            raise PartitionError(f"{key!r} is no object key")
+        partition = self._partitions.get(head)
+        if partition is None:
+            partition = self._partitions[head] = _partition(key, head, self._names)
+        epoch, first, last = found.groups()
+        return ObjectKey(partition, int(epoch), int(first), int(last))
+
+
+def _partition(key: str, head: str, names: Mapping[str, str]) -> Partition:
+    named = head.split("/")[-len(_NAMES) :]
+    if len(named) != len(_NAMES):
         raise PartitionError(f"{key!r} is no object key")
     values = []
     for part, name in zip(named, _NAMES, strict=True):
@@ -120,9 +142,7 @@ def parse_key(key: str, names: Mapping[str, str] = _NONE) -> ObjectKey:
     if not all(rule.match(value) for rule, value in zip(_DATE, values[4:], strict=True)):
         raise PartitionError(f"{key!r} is no object key; it has no day")
     instance, provider, schema, channel = (_decode(value, names) for value in values[:4])
-    year, month, day = (int(value) for value in values[4:])
-    epoch, first, last = (int(group) for group in found.groups())
-    return ObjectKey(Partition(instance, provider, schema, channel, year, month, day), epoch, first, last)
+    return Partition(instance, provider, schema, channel, *map(int, values[4:]))
 
 
 def _encode(value: str) -> str:

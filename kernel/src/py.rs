@@ -160,6 +160,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<coalescer::PyCoalescer>()?;
     module.add_class::<coalescer::PyMerged>()?;
     module.add_function(wrap_pyfunction!(merger::identities, module)?)?;
+    module.add_function(wrap_pyfunction!(normalizer::gather, module)?)?;
     module.add_function(wrap_pyfunction!(merge_batches, module)?)?;
     module.add_function(wrap_pyfunction!(split_batch, module)?)?;
     Ok(())

@@ -9,7 +9,7 @@ mod writer;
 
 use std::fmt;
 
-pub use columns::Columns;
+pub use columns::{gather, laid_out, Chunk, Columns};
 pub use writer::BatchWriter;
 
 /// Bytes that are not a `SubscribeResponse` of this contract.

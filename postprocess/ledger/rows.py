@@ -7,7 +7,6 @@ from typing import Protocol
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from postprocess.ledger.seen import Integers
 
@@ -53,8 +52,7 @@ class Rows(Protocol):
     def other_ts_recv(self) -> Integers:
         """Of the second side's copy where both have it."""
 
-    @property
-    def payload(self) -> pa.LargeBinaryArray:
+    def payload(self, row: int) -> bytes:
         """Looked at only where an instance speaks of itself."""
 
 

@@ -43,7 +43,7 @@ class Sides:
     def note(self, rows: Rows) -> None:
         """Messages of the coalesced stream."""
         for row in np.flatnonzero(self._own[rows.channel]).tolist():
-            self._words.append((self._rows + row, rows.payload[row].as_py()))
+            self._words.append((self._rows + row, rows.payload(row)))
         self._waiting.append({name: np.asarray(getattr(rows, name)) for name in _NAMES})
         self._rows += rows.channel.size
         if self._rows >= _BLOCK_ROWS:

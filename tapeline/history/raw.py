@@ -154,8 +154,8 @@ class _Again:
             batch.column("number").to_numpy().astype(np.uint32).tobytes(),
             stamps.tobytes(),
             batch.column("connection").to_numpy().tobytes(),
-            offsets.tobytes(),
-            data,
+            np.arange(batch.num_rows).tobytes(),
+            [(offsets.tobytes(), data)],
         )
         if output.records:
             yield self._block(output, first, stamps)

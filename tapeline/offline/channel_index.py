@@ -87,24 +87,24 @@ class IndexWriter:
         if len(channels) > _MOST and int(numbers.max()) == _MOST:
             raise ChannelIndexError(f"more than {_MOST} published channels: the kernel cannot tell them apart")
         self._known += [_Known(schema, name) for name, schema in channels[len(self._known) :]]
-        found, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
-        least = np.full(len(found), (1 << 63) - 1, dtype=np.int64)
-        most = np.zeros(len(found), dtype=np.int64)
-        np.minimum.at(least, inverse, stamps)
-        np.maximum.at(most, inverse, stamps)
-        for at, count, first, last in zip(found.tolist(), counts.tolist(), least.tolist(), most.tolist(), strict=True):
+        counts = np.bincount(numbers)
+        least = np.full(len(counts), (1 << 63) - 1, dtype=np.int64)
+        most = np.zeros(len(counts), dtype=np.int64)
+        np.minimum.at(least, numbers, stamps)
+        np.maximum.at(most, numbers, stamps)
+        for at in np.flatnonzero(counts).tolist():
             known = self._known[at]
-            known.records += count
-            known.first, known.last = min(known.first, first), max(known.last, last)
+            known.records += int(counts[at])
+            known.first, known.last = min(known.first, int(least[at])), max(known.last, int(most[at]))
         self._gathered.append(pa.table([pa.array(numbers.astype(np.int32)), pa.array(stamps)], schema=COLUMNS))
         self._rows += len(numbers)
         self._total += len(numbers)
         if self._rows >= _ROWS:
-            self._write()
+            self._write(_ROWS)
 
     def finish(self) -> None:
         """Writes what is left, and the footer."""
-        self._write()
+        self._write(1)
         listed = [
             IndexedChannel(one.schema, one.channel, one.records, one.first if one.records else 0, one.last)
             for one in self._known
@@ -116,11 +116,14 @@ class IndexWriter:
         """Lets go of the file as it is."""
         self._writer.close()
 
-    def _write(self) -> None:
-        if self._gathered:
-            self._writer.write_table(pa.concat_tables(self._gathered))
-        self._gathered.clear()
-        self._rows = 0
+    def _write(self, least: int) -> None:
+        """In row groups of one size, the same however the records came."""
+        gathered = pa.concat_tables(self._gathered).combine_chunks() if self._gathered else COLUMNS.empty_table()
+        while gathered.num_rows >= least:
+            self._writer.write_table(gathered.slice(0, _ROWS).combine_chunks())
+            gathered = gathered.slice(_ROWS)
+        self._gathered = [gathered]
+        self._rows = gathered.num_rows
 
 
 class ChannelIndex:

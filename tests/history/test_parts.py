@@ -19,6 +19,7 @@ from tapeline.history.late_join import LateJoin
 from tapeline.history.messages import MESSAGE_BYTES, Run, moments
 from tapeline.history.schedule import speed_of
 from tapeline.history.span import Span, iso, nanoseconds
+from tapeline.offline import channel_index
 from tapeline.offline.channel_index import ChannelIndex, ChannelIndexError, IndexWriter
 from tapeline.schemas import Schema
 from tests.history.playing import book
@@ -262,6 +263,25 @@ def test_an_index_says_what_was_written(tmp_path: Path) -> None:
     assert told == [("MBO", "a", 4, 4, 8), ("TRADES", "b", 1, 7, 7), ("MBP_1", "c", 0, 0, 0)]
     (numbers,), (stamps,) = zip(*index.blocks(100), strict=True)
     assert (numbers.tolist(), stamps.tolist()) == ([0, 0, 0, 1, 0], [5, 4, 6, 7, 8])
+    index.close()
+
+
+def test_an_index_is_the_same_bytes_however_its_records_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In row groups of one size, whatever the batches; how large these are is a matter of the memory there is."""
+    monkeypatch.setattr(channel_index, "_ROWS", 64)
+    numbers, stamps = np.arange(1000, dtype=np.uint16) % 7, np.arange(1000) * 3
+    channels = [(f"c{number}", "MBO") for number in range(7)]
+    made = set()
+    for piece in (1, 63, 64, 65, 300, 1000):
+        path = tmp_path / f"{piece}.parquet"
+        writer = IndexWriter(path)
+        for start in range(0, 1000, piece):
+            writer.add(channels, numbers[start : start + piece], stamps[start : start + piece])
+        writer.finish()
+        made.add(path.read_bytes())
+    assert len(made) == 1
+    index = ChannelIndex(tmp_path / "300.parquet", "index")
+    assert np.concatenate([block for block, _ in index.blocks(100)]).tolist() == numbers.tolist()
     index.close()
 
 

@@ -19,12 +19,12 @@ class Rows:
     channel: bytes
     ts_recv: bytes
     connection: bytes
-    offsets: bytes
-    data: bytes
+    places: bytes
+    chunks: list[tuple[bytes, bytes]]
 
     def arguments(
         self,
-    ) -> tuple[int, int, list[tuple[str, str]], bytes, bytes, bytes, bytes, bytes]:
+    ) -> tuple[int, int, list[tuple[str, str]], bytes, bytes, bytes, bytes, list[tuple[bytes, bytes]]]:
         """To be given as they are."""
         return (
             self.epoch,
@@ -33,8 +33,8 @@ class Rows:
             self.channel,
             self.ts_recv,
             self.connection,
-            self.offsets,
-            self.data,
+            self.places,
+            self.chunks,
         )
 
 
@@ -50,6 +50,6 @@ def columns(response: bytes) -> Rows:
         np.array([payload.channel for payload in payloads], dtype="<u4").tobytes(),
         np.array([payload.ts_recv for payload in payloads], dtype="<i8").tobytes(),
         np.array([payload.connection for payload in payloads], dtype="<i8").tobytes(),
-        ends.tobytes(),
-        b"".join(payload.data for payload in payloads),
+        np.arange(len(payloads), dtype="<i8").tobytes(),
+        [(ends.tobytes(), b"".join(payload.data for payload in payloads))],
     )

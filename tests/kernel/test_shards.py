@@ -72,8 +72,13 @@ def rows(taken: Sequence[Payload], epoch: int, first: int) -> Rows:
         np.array([index[payload.channel, payload.schema] for payload in taken], dtype="<u4").tobytes(),
         np.array([payload.ts_recv for payload in taken], dtype="<i8").tobytes(),
         np.array([payload.connection for payload in taken], dtype="<i8").tobytes(),
-        np.cumsum([0, *(len(payload.data) for payload in taken)], dtype="<i8").tobytes(),
-        b"".join(payload.data for payload in taken),
+        np.arange(len(taken), dtype="<i8").tobytes(),
+        [
+            (
+                np.cumsum([0, *(len(one.data) for one in taken)], dtype="<i8").tobytes(),
+                b"".join(one.data for one in taken),
+            )
+        ],
     )
 
 
@@ -201,7 +206,7 @@ def test_what_cannot_be_shared_out_is_refused() -> None:
         with pytest.raises(SpecError, match="shard"):
             Normalizer(encode(meaning), "P", "MERGED", sink, shard)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="shard"):
-        made("kraken").touched([], b"", b"", b"", bytes(8), b"", 65)
+        made("kraken").touched([], b"", b"", b"", b"", [], 65)
 
 
 def needed(kernel: Normalizer, given: list[Payload]) -> dict[tuple[str, str], int]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from postprocess.ledger.account import Account
 
@@ -31,7 +30,11 @@ class Columns:
     other_epoch: Integers
     other_sequence: Integers
     other_ts_recv: Integers
-    payload: pa.LargeBinaryArray
+    payloads: list[bytes]
+
+    def payload(self, row: int) -> bytes:
+        """One of them."""
+        return self.payloads[row]
 
 
 @dataclass
@@ -77,7 +80,7 @@ class Day:
         epoch, sequence, ts_recv, other_epoch, other_sequence, other_ts_recv = places_of
         return Columns(
             channel.astype(np.int32), side.astype(np.uint8), seen.astype(np.uint8), epoch, sequence, ts_recv,
-            other_epoch, other_sequence, other_ts_recv, pa.array(payloads, pa.large_binary()),
+            other_epoch, other_sequence, other_ts_recv, payloads,
         )  # fmt: skip
 
     def account(

@@ -17,6 +17,7 @@ __all__ = [
     "Output",
     "Router",
     "SpecError",
+    "gather",
     "identities",
     "merge_batches",
     "split_batch",
@@ -159,14 +160,15 @@ class Normalizer:
         channel: Buffer,
         ts_recv: Buffer,
         connection: Buffer,
-        offsets: Buffer,
-        data: Buffer,
+        places: Buffer,
+        chunks: Sequence[tuple[Buffer, Buffer]],
     ) -> Output:
         """The same for a batch that was never encoded: payloads in columns, the first with sequence `first`.
 
-        `channels` are (id, schema); columns are little endian: `channel` u4 (index in `channels`), `ts_recv` and `connection` i8, and
-        `offsets` i8, one more than there are payloads, of which each lies from its offset to the next in `data`. Bytes are
-        taken as they are, other buffers copied. No payloads are a batch too: an epoch can begin so. Raises BatchError.
+        `channels` are (id, schema); columns are little endian: `channel` u4 (index in `channels`), `ts_recv`, `connection` and
+        `places` i8. A place is where a payload lies: a chunk in the upper 32 bits, its row there in the lower. A chunk is offsets (i8, one more
+        than it has rows) and the data in which a row lies from its offset to the next. Bytes are taken as they are, other buffers
+        copied. No payloads are a batch too: an epoch can begin so. Raises BatchError.
         """
     def touched(
         self,
@@ -174,8 +176,8 @@ class Normalizer:
         channel: Buffer,
         ts_recv: Buffer,
         connection: Buffer,
-        offsets: Buffer,
-        data: Buffer,
+        places: Buffer,
+        chunks: Sequence[tuple[Buffer, Buffer]],
         n: int,
     ) -> dict[int, int]:
         """By index in `channels`, which of `n` shards payloads in columns (as in `normalize_rows`) concern: bit k for shard k.
@@ -197,6 +199,9 @@ class Normalizer:
         """(channel id, schema) of published channels, by the sidecar's index."""
     def symbols(self) -> dict[int, str]:
         """instrument_id → raw symbol."""
+
+def gather(chunks: Sequence[tuple[Buffer, Buffer]], places: Buffer) -> tuple[bytes, bytes]:
+    """Payloads out of chunks, in the order of their places (as in `Normalizer.normalize_rows`), as one chunk. Raises BatchError."""
 
 def merge_batches(responses: Sequence[bytes]) -> bytes:
     """One encoded SubscribeResponse of several batches of one stream that follow one another; raises BatchError."""

@@ -1,6 +1,7 @@
 //! The binding of the normalizer.
 
 use std::collections::BTreeMap;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -9,10 +10,13 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyMemoryView};
 
 use super::Guarded;
 use crate::normalize::{self, Normalizer, Shard, Sink};
-use crate::wire::{BatchView, Columns, WireError};
+use crate::wire::{self, BatchView, Chunk, Columns, WireError};
 
 /// Bytes of payloads from which on letting other Python threads run is worth the wait to get back: some 50 µs of work.
 const NORMALIZE_DETACHED: usize = 8 * 1024;
+
+/// The same, in bytes of the column of places.
+const ROWS_DETACHED: usize = 8 * 64;
 
 /// The bytes of a bytes object as they are, of any other buffer (an array, say) a copy.
 fn buffer(object: &Bound<'_, PyAny>) -> PyResult<PyBackedBytes> {
@@ -22,14 +26,31 @@ fn buffer(object: &Bound<'_, PyAny>) -> PyResult<PyBackedBytes> {
     }
 }
 
+/// Chunks held as Python gave them: offsets and data of each.
+struct Chunks(Vec<(PyBackedBytes, PyBackedBytes)>);
+
+impl Chunks {
+    fn new(chunks: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let pair = |chunk: PyResult<Bound<'_, PyAny>>| {
+            let (offsets, data): (Bound<'_, PyAny>, Bound<'_, PyAny>) = chunk?.extract()?;
+            Ok((buffer(&offsets)?, buffer(&data)?))
+        };
+        Ok(Self(chunks.try_iter()?.map(pair).collect::<PyResult<_>>()?))
+    }
+
+    fn views(&self) -> Vec<Chunk<'_>> {
+        self.0.iter().map(|(offsets, data)| Chunk { offsets, data }).collect()
+    }
+}
+
 /// Columns held as Python gave them.
 struct Rows {
     channels: Vec<(PyBackedStr, PyBackedStr)>,
     channel: PyBackedBytes,
     ts_recv: PyBackedBytes,
     connection: PyBackedBytes,
-    offsets: PyBackedBytes,
-    data: PyBackedBytes,
+    places: PyBackedBytes,
+    chunks: Chunks,
 }
 
 impl Rows {
@@ -38,30 +59,54 @@ impl Rows {
         channel: &Bound<'_, PyAny>,
         ts_recv: &Bound<'_, PyAny>,
         connection: &Bound<'_, PyAny>,
-        offsets: &Bound<'_, PyAny>,
-        data: &Bound<'_, PyAny>,
+        places: &Bound<'_, PyAny>,
+        chunks: &Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         Ok(Self {
             channels,
             channel: buffer(channel)?,
             ts_recv: buffer(ts_recv)?,
             connection: buffer(connection)?,
-            offsets: buffer(offsets)?,
-            data: buffer(data)?,
+            places: buffer(places)?,
+            chunks: Chunks::new(chunks)?,
         })
     }
 
-    fn batch(&self, epoch: u64, first: u64) -> Result<BatchView<'_>, WireError> {
+    /// Whether there is enough to let other Python threads run.
+    fn large(&self) -> bool {
+        self.places.len() >= ROWS_DETACHED
+    }
+
+    fn batch<'a>(&'a self, epoch: u64, first: u64, chunks: &'a [Chunk<'a>]) -> Result<BatchView<'a>, WireError> {
         let channels = self.channels.iter().map(|(name, schema)| (&**name, &**schema)).collect();
         let columns = Columns {
             channel: &self.channel,
             ts_recv: &self.ts_recv,
             connection: &self.connection,
-            offsets: &self.offsets,
-            data: &self.data,
+            places: &self.places,
+            chunks,
         };
         BatchView::of_columns(epoch, first, channels, &columns)
     }
+}
+
+/// See the stub.
+#[pyfunction]
+pub(super) fn gather<'py>(
+    py: Python<'py>,
+    chunks: &Bound<'py, PyAny>,
+    places: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let (chunks, places) = (Chunks::new(chunks)?, buffer(places)?);
+    let laid_out = AssertUnwindSafe(|| wire::laid_out(&chunks.views(), &places));
+    let offsets = py.detach(|| catch_unwind(laid_out)).map_err(|_| PyErr::from(WireError::Internal))??;
+    let size = offsets.last_chunk().map_or(0, |end| u64::from_le_bytes(*end));
+    // The bytes are written where Python will have them: to copy them once more would cost more than others gain meanwhile.
+    let data = PyBytes::new_with(py, usize::try_from(size)?, |into| {
+        catch_unwind(AssertUnwindSafe(|| wire::gather(&chunks.views(), &places, into)))
+            .map_err(|_| WireError::Internal.into())
+    })?;
+    Ok((PyBytes::new(py, &offsets), data))
 }
 
 #[pyclass(name = "Event", module = "tapeline_kernel", frozen, get_all)]
@@ -162,12 +207,12 @@ impl PyNormalizer {
         channel: &Bound<'_, PyAny>,
         ts_recv: &Bound<'_, PyAny>,
         connection: &Bound<'_, PyAny>,
-        offsets: &Bound<'_, PyAny>,
-        data: &Bound<'_, PyAny>,
+        places: &Bound<'_, PyAny>,
+        chunks: &Bound<'_, PyAny>,
     ) -> PyResult<PyOutput> {
-        let rows = Rows::new(channels, channel, ts_recv, connection, offsets, data)?;
-        let output = self.normalizer.run_detached(py, rows.data.len() >= NORMALIZE_DETACHED, |normalizer| {
-            Ok::<_, WireError>(normalizer.batch(&rows.batch(epoch, first)?))
+        let rows = Rows::new(channels, channel, ts_recv, connection, places, chunks)?;
+        let output = self.normalizer.run_detached(py, rows.large(), |normalizer| {
+            Ok::<_, WireError>(normalizer.batch(&rows.batch(epoch, first, &rows.chunks.views())?))
         })??;
         PyOutput::new(py, output)
     }
@@ -181,13 +226,13 @@ impl PyNormalizer {
         channel: &Bound<'_, PyAny>,
         ts_recv: &Bound<'_, PyAny>,
         connection: &Bound<'_, PyAny>,
-        offsets: &Bound<'_, PyAny>,
-        data: &Bound<'_, PyAny>,
+        places: &Bound<'_, PyAny>,
+        chunks: &Bound<'_, PyAny>,
         n: u32,
     ) -> PyResult<BTreeMap<usize, u64>> {
-        let rows = Rows::new(channels, channel, ts_recv, connection, offsets, data)?;
-        let masks = self.normalizer.run_detached(py, rows.data.len() >= NORMALIZE_DETACHED, |normalizer| {
-            rows.batch(0, 0).map(|batch| normalizer.touched(&batch, n))
+        let rows = Rows::new(channels, channel, ts_recv, connection, places, chunks)?;
+        let masks = self.normalizer.run_detached(py, rows.large(), |normalizer| {
+            rows.batch(0, 0, &rows.chunks.views()).map(|batch| normalizer.touched(&batch, n))
         })???;
         Ok(masks.into_iter().enumerate().filter(|(_, mask)| *mask != 0).collect())
     }

@@ -1,6 +1,58 @@
-//! Batches that were never encoded: payloads as columns.
+//! Batches that were never encoded: payloads as columns, their bytes in chunks where they lie already.
 
 use super::{BatchView, PayloadView, WireError};
+
+/// Payloads back to back.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    /// Where each payload begins in `data`, and where the last ends, 64 bits each.
+    pub offsets: &'a [u8],
+    /// The payloads.
+    pub data: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    #[inline]
+    fn payload(&self, row: usize) -> Option<&'a [u8]> {
+        let bounds = self.offsets.get(8 * row..8 * row + 16)?;
+        let [start, end] = [0, 1].map(|place| usize::try_from(word(bounds, place)));
+        self.data.get(start.ok()?..end.ok()?)
+    }
+}
+
+/// A payload by its place: the chunk in the upper 32 bits, its row there in the lower.
+#[inline]
+fn payload<'a>(chunks: &[Chunk<'a>], place: u64) -> Option<&'a [u8]> {
+    let (chunk, row) = (usize::try_from(place >> 32).ok()?, usize::try_from(place & 0xffff_ffff).ok()?);
+    chunks.get(chunk)?.payload(row)
+}
+
+/// Where payloads, known by their places (64 bits each), begin and end when they lie back to back: offsets as in a chunk.
+pub fn laid_out(chunks: &[Chunk<'_>], places: &[u8]) -> Result<Vec<u8>, WireError> {
+    let count = places.len() / 8;
+    if places.len() != 8 * count {
+        return Err(WireError::Columns);
+    }
+    let mut size = 0u64;
+    let mut offsets = Vec::with_capacity(8 * (count + 1));
+    offsets.extend_from_slice(&size.to_le_bytes());
+    for row in 0..count {
+        let found = payload(chunks, word(places, row)).ok_or(WireError::Columns)?;
+        size = size.checked_add(found.len() as u64).ok_or(WireError::Columns)?;
+        offsets.extend_from_slice(&size.to_le_bytes());
+    }
+    Ok(offsets)
+}
+
+/// Copies these payloads back to back; what does not fit is left out.
+pub fn gather(chunks: &[Chunk<'_>], places: &[u8], mut into: &mut [u8]) {
+    for row in 0..places.len() / 8 {
+        let found = payload(chunks, word(places, row)).unwrap_or_default();
+        let Some((here, rest)) = into.split_at_mut_checked(found.len()) else { return };
+        here.copy_from_slice(found);
+        into = rest;
+    }
+}
 
 /// Payloads as columns, little endian, a value a payload.
 #[derive(Debug, Clone, Copy)]
@@ -11,31 +63,28 @@ pub struct Columns<'a> {
     pub ts_recv: &'a [u8],
     /// The connection it came by, 64 bits.
     pub connection: &'a [u8],
-    /// Where each payload begins in `data`, and where the last ends, 64 bits.
-    pub offsets: &'a [u8],
-    /// The payloads.
-    pub data: &'a [u8],
+    /// Where the payload lies, 64 bits: the chunk in the upper 32, its row there in the lower.
+    pub places: &'a [u8],
+    /// What the payloads lie in.
+    pub chunks: &'a [Chunk<'a>],
 }
 
 impl<'a> Columns<'a> {
     fn payloads(&self) -> Result<Vec<PayloadView<'a>>, WireError> {
         let count = self.channel.len() / 4;
         let whole = self.channel.len() == 4 * count
-            && [self.ts_recv, self.connection].iter().all(|column| column.len() == 8 * count)
-            && self.offsets.len() == 8 * (count + 1);
+            && [self.ts_recv, self.connection, self.places].iter().all(|column| column.len() == 8 * count);
         if !whole {
             return Err(WireError::Columns);
         }
         let mut payloads = Vec::with_capacity(count);
-        for place in 0..count {
-            let connection = u32::try_from(word(self.connection, place)).map_err(|_| WireError::Columns)?;
-            let [start, end] = [place, place + 1].map(|place| usize::try_from(word(self.offsets, place)));
-            let (Ok(start), Ok(end)) = (start, end) else { return Err(WireError::Columns) };
-            let data = self.data.get(start..end).ok_or(WireError::Columns)?;
+        for row in 0..count {
+            let connection = u32::try_from(word(self.connection, row)).map_err(|_| WireError::Columns)?;
+            let data = payload(self.chunks, word(self.places, row)).ok_or(WireError::Columns)?;
             let mut channel = [0; 4];
-            channel.copy_from_slice(&self.channel[4 * place..4 * place + 4]);
+            channel.copy_from_slice(&self.channel[4 * row..4 * row + 4]);
             let channel = u32::from_le_bytes(channel);
-            payloads.push(PayloadView { channel, ts_recv: word(self.ts_recv, place), connection, data });
+            payloads.push(PayloadView { channel, ts_recv: word(self.ts_recv, row), connection, data });
         }
         Ok(payloads)
     }

@@ -94,8 +94,18 @@ pub fn columns(bytes: &[u8]) {
         head
     };
     let (channel, ts_recv, connection) = (taken(4 * count), taken(8 * count), taken(8 * count));
-    let offsets = taken(8 * (count + 1));
-    let columns = wire::Columns { channel, ts_recv, connection, offsets, data: bytes };
+    let places = taken(8 * count);
+    let chunks =
+        [wire::Chunk { offsets: taken(8 * (count + 1)), data: bytes }, wire::Chunk { offsets: bytes, data: bytes }];
+    let columns = wire::Columns { channel, ts_recv, connection, places, chunks: &chunks };
+    if let Ok(offsets) = wire::laid_out(&chunks, places) {
+        let rows = places.len() / 8;
+        assert_eq!(offsets.len(), 8 * (rows + 1));
+        let mut end = [0; 8];
+        end.copy_from_slice(&offsets[8 * rows..]);
+        let mut data = vec![0; usize::try_from(u64::from_le_bytes(end)).expect("a few chunks' worth")];
+        wire::gather(&chunks, places, &mut data);
+    }
     let Ok(batch) = BatchView::of_columns(1, 1, CHANNELS.to_vec(), &columns) else { return };
     assert_eq!(batch.len(), count);
     let mut normalizer = Normalizer::new(MEANING, "P", "PRIMARY", Sink::Dbn).expect("the spec compiles");

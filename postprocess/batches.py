@@ -78,7 +78,23 @@ class Batch:
 
 def _of(numbers: list[npt.NDArray[Any]], chunks: tuple[Chunk, ...]) -> Batch:
     channel, side, seen, epoch, sequence, connection, ts_recv, order, *more = numbers
-    return Batch(channel, side, seen, epoch, sequence, connection, ts_recv, order, *more, chunks=chunks)
+    epochs, sequences, stamps, length, place = more
+    return Batch(
+        channel,
+        side,
+        seen,
+        epoch,
+        sequence,
+        connection,
+        ts_recv,
+        order,
+        epochs,
+        sequences,
+        stamps,
+        length,
+        place,
+        chunks,
+    )
 
 
 NOTHING = _of([np.zeros(0, kind) for kind in (np.int32, np.uint8, np.uint8, *[np.int64] * 10)], ())
@@ -101,7 +117,8 @@ def of_merged(merged: Merged, channel: int) -> Batch:
         )
     ]
     sides = [np.frombuffer(column, np.uint8) for column in (merged.side, merged.seen)]
-    lengths = np.diff(np.frombuffer(merged.offsets, np.int64))
+    ends = np.frombuffer(merged.offsets, np.int64)
+    lengths = ends[1:] - ends[:-1]
     numbers += [lengths, np.arange(merged.count)]
     return _of([np.full(merged.count, channel, np.int32), *sides, *numbers], ((merged.offsets, merged.data),))
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Rooms are forked from this process, in which gRPC may have threads: its handlers around a fork abort the child now and then
 # (`epoll_wait: Bad file descriptor`), which goes on to another program anyway. Read when grpc is imported.
@@ -17,6 +19,29 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 from tests.support.s3_server import BUCKET, RunningS3, start_s3
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+PIPELINES = (
+    "tests/faults/",
+    "tests/soak/",
+    "tests/cli/test_up",
+    "tests/cli/test_subscriptions",
+    "tests/batch_processor/test_store",
+)
+"""Tests that run whole pipelines in real time: one after the other, since two at a time would be a test of the machine."""
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """What one worker does after the other: the pipelines, else a file, which may have made something that all of it uses."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "pipelines" if file.startswith(PIPELINES) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Whose tests are whose, where several workers share them."""
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -96,9 +97,16 @@ def _environment() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tapeline"
     place = cache / "-".join(pin.replace("==", "-") for pin in PINNED)
     python = place / "bin" / "python"
-    if (place / "whole").exists():
-        return python
     cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        # Other test runs use it too.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "whole").exists():
+            _install(cache, place, python)
+    return python
+
+
+def _install(cache: Path, place: Path, python: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     uv = shutil.which("uv")
     steps = (
@@ -115,4 +123,3 @@ def _environment() -> Path:
                 pytest.fail(words)
             pytest.skip(words)
     (place / "whole").touch()
-    return python

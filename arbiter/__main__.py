@@ -11,7 +11,7 @@ from arbiter.feed import Feed
 from tapeline import venues
 from tapeline.channels import MARKET_DATA
 from tapeline.consumer import Consumer, Hole, MergeOptions
-from tapeline.consumer.merging import MERGED, both, now_ns
+from tapeline.consumer.merging import MERGED, TICK_SECONDS, Listening, both
 from tapeline.consumer.snapshots import Snapshots
 from tapeline.errors import UsageError
 from tapeline.process import cancel, first_of, run
@@ -21,7 +21,6 @@ from tapeline.redis_url import seeds
 from tapeline.settings import Settings
 from tapeline.telemetry import TELEMETRY, Level, StatsPrinter, count, event, ready
 
-_TICK_SECONDS = 0.02
 _CONNECT_SECONDS = 5.0
 
 
@@ -64,7 +63,8 @@ async def _serve(args: argparse.Namespace, stop: asyncio.Event) -> None:
         StatsPrinter(lambda: {"providers": {provider: feed.stats() for provider, feed in feeds.items()}}),
         Consumer(url, patterns, listeners=args.listeners) as consumer,
     ):
-        taking = [asyncio.create_task(_follow(consumer, feeds)), asyncio.create_task(_tick(feeds))]
+        clock = Listening(time.monotonic_ns())
+        taking = [asyncio.create_task(_follow(consumer, feeds, clock)), asyncio.create_task(_tick(feeds, clock))]
         over = asyncio.Event()
         publishing = [asyncio.create_task(feed.run(over)) for feed in feeds.values()]
         ready()
@@ -77,10 +77,10 @@ async def _serve(args: argparse.Namespace, stop: asyncio.Event) -> None:
             await cancel(*taking, *publishing)
 
 
-async def _follow(consumer: Consumer, feeds: dict[str, Feed]) -> None:
+async def _follow(consumer: Consumer, feeds: dict[str, Feed], clock: Listening) -> None:
     async for batch in consumer.batches():
         touched: dict[str, Feed] = {}
-        now = now_ns()
+        now = clock.at(time.monotonic_ns())
         for item in batch:
             if isinstance(item, Hole):
                 # Of one instance it is the other's to fill; of the connections, both start again with what is known.
@@ -99,11 +99,12 @@ async def _follow(consumer: Consumer, feeds: dict[str, Feed]) -> None:
             await feed.room()
 
 
-async def _tick(feeds: dict[str, Feed]) -> None:
+async def _tick(feeds: dict[str, Feed], clock: Listening) -> None:
     while True:
-        await asyncio.sleep(_TICK_SECONDS)
+        await asyncio.sleep(TICK_SECONDS)
+        now = clock.at(time.monotonic_ns())
         for feed in feeds.values():
-            feed.tick()
+            feed.tick(now)
 
 
 def main() -> int:

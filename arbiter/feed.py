@@ -9,7 +9,7 @@ from dataclasses import replace
 from tapeline import redis_keys
 from tapeline.channels import ChannelName
 from tapeline.consumer import Message
-from tapeline.consumer.merging import MERGED, SIDES, MergeOptions, Mode, new_merger, now_ns
+from tapeline.consumer.merging import MERGED, SIDES, MergeOptions, Mode, new_merger
 from tapeline.consumer.snapshots import Snapshots
 from tapeline.process import cancel, first_of
 from tapeline.publish import Entry, Publisher, RedisAddress, command
@@ -81,9 +81,9 @@ class Feed:
             cursor = command("SET", self._cursor_key, str(position))
             self._publisher.offer(Entry(data, cursor, commands + 1, self._batches, position))
 
-    def tick(self) -> None:
+    def tick(self, now: int) -> None:
         """Publishes what has waited for long enough."""
-        self._merger.tick(now_ns())
+        self._merger.tick(now)
         self.publish()
 
     async def room(self) -> None:

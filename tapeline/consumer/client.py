@@ -15,7 +15,7 @@ from tapeline.consumer.items import Counts, Hole, Message, Reason
 from tapeline.consumer.join import Channel, Items, add, begin_anew
 from tapeline.consumer.joiner import Joiner
 from tapeline.consumer.layout import LAYOUTS
-from tapeline.consumer.merging import MergeOptions, Merging, Mode, both, now_ns, watched
+from tapeline.consumer.merging import TICK_SECONDS, MergeOptions, Merging, Mode, both, watched
 from tapeline.consumer.snapshots import Snapshots
 from tapeline.consumer.spare import Spare
 from tapeline.consumer.wire import Address, Push, Wire
@@ -26,7 +26,6 @@ from tapeline.telemetry import Level, count, event
 
 _EXACT = b"message"
 _SLOW_NS = 10_000_000_000
-_TICK_SECONDS = 0.02
 
 
 class Consumer:
@@ -348,12 +347,12 @@ class Consumer:
 
     async def _tick(self, merging: Merging) -> None:
         while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            if items := merging.tick(now_ns()):
+            await asyncio.sleep(TICK_SECONDS)
+            if items := merging.tick(time.time_ns()):
                 self._queue_up(items)
 
     def _push(self, items: Items) -> None:
-        if self.merging is not None and not (items := self.merging.take(items, now_ns())):
+        if self.merging is not None and not (items := self.merging.take(items, time.time_ns())):
             return
         self._queue_up(items)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SIDES = INSTANCES[:2]
 MERGED = INSTANCES[2]
 _SECOND = 1_000_000_000
+TICK_SECONDS = 0.02
+_LONGEST_PAUSE_NS = 5 * round(TICK_SECONDS * _SECOND)
 _SESSION = "_session"
 
 
@@ -95,11 +97,30 @@ def merged_name(text: str) -> str:
     return f"{parts[0]}.{MERGED}.{parts[2]}"
 
 
+class Listening:
+    """The clock of arrivals: it never falls, and while this process does not run it hardly moves.
+
+    Else what waits for the other instance would be given up just when there is, unread, what it has brought meanwhile.
+    """
+
+    def __init__(self, now_ns: int) -> None:
+        """`now_ns` here and in `at` are of a clock that never falls."""
+        self._last = now_ns
+        self._away = 0
+
+    def at(self, now_ns: int) -> int:
+        """The time; to be asked for every `TICK_SECONDS`."""
+        self._away += max(0, now_ns - self._last - _LONGEST_PAUSE_NS)
+        self._last = now_ns
+        return now_ns - self._away
+
+
 class Merging:
     """Takes what joined channels of both instances bring, gives what is to be handed out."""
 
     def __init__(self, mode: Mode, options: MergeOptions, patterns: Sequence[str], counts: Counts) -> None:
         self.merger = new_merger(mode, options)
+        self._clock = Listening(time.monotonic_ns())
         self._counts = counts
         self._wanted = [merged_name(pattern) for pattern in both(patterns)]
         self._slots: dict[ChannelName, int] = {}
@@ -107,9 +128,10 @@ class Merging:
         self._lanes: list[Channel] = []
         self._watched: set[int] = set()
 
-    def take(self, items: Items, now_ns: int) -> Items:
-        """What comes of items of the two instances; `now_ns` is the time of arrival."""
+    def take(self, items: Items, received_ns: int) -> Items:
+        """What comes of items of the two instances, received at `received_ns` (ns since the epoch)."""
         given: Items = []
+        now_ns = self._clock.at(time.monotonic_ns())
         for item in items:
             if type(item) is Message:
                 slot = self._slots.get(item.channel)
@@ -118,14 +140,14 @@ class Merging:
                 self._heard.add(slot)
                 self.merger.feed(slot, item.data, now_ns, item.snapshot)
             elif isinstance(item, Hole):
-                given += self._collect(now_ns)
+                given += self._collect(received_ns)
                 given += self._hole(item)
-        return given + self._collect(now_ns)
+        return given + self._collect(received_ns)
 
-    def tick(self, now_ns: int) -> Items:
+    def tick(self, received_ns: int) -> Items:
         """What has waited for long enough."""
-        self.merger.tick(now_ns)
-        return self._collect(now_ns)
+        self.merger.tick(self._clock.at(time.monotonic_ns()))
+        return self._collect(received_ns)
 
     def _slot(self, name: ChannelName) -> int:
         merged = replace(name, instance=MERGED)
@@ -137,16 +159,16 @@ class Merging:
         slot = self._slots[name] = 2 * lane + SIDES.index(name.instance)
         return slot
 
-    def _collect(self, now_ns: int) -> Items:
+    def _collect(self, received_ns: int) -> Items:
         items: Items = []
         for lane, kind, data, _, _ in self.merger.take():
             channel = self._lanes[lane]
             if kind == _GAP:
-                items.append(Hole(channel.text, channel.seen.newest, now_ns, Reason.MISSED))
+                items.append(Hole(channel.text, channel.seen.newest, received_ns, Reason.MISSED))
                 continue
             if lane in self._watched:
                 continue
-            message = Message(channel.name, data, now_ns, snapshot=kind == _SNAPSHOT)
+            message = Message(channel.name, data, received_ns, snapshot=kind == _SNAPSHOT)
             if channel.name.schema is Schema.MBO and kind == _LIVE:
                 # Tells where the merged book becomes doubtful.
                 was_doubtful = channel.seen.doubtful
@@ -174,8 +196,3 @@ class Merging:
 
 
 _LIVE, _SNAPSHOT, _GAP = 0, 1, 2
-
-
-def now_ns() -> int:
-    """The clock of arrivals, which never falls."""
-    return time.monotonic_ns()

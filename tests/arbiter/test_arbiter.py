@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from tapeline.offline.feed import Feed
 from tapeline.schemas import Schema
 from tapeline.spec.encode import encode
 from tapeline.venues import load
-from tests.consumer.publishing import Publisher, publishing, until
+from tests.consumer.publishing import BOOK, Publisher, publishing, until
+from tests.consumer.test_merging import BEGUN, F_MAYBE_BAD_BOOK, delta, of
 
 CAPTURES = Path(__file__).resolve().parents[1] / "fixtures" / "captures"
 F_SNAPSHOT = 0x20
@@ -136,9 +138,9 @@ class Listener:
 
 
 @asynccontextmanager
-async def arbiter(url: str, venue: str, folder: Path) -> AsyncIterator[Child]:
+async def arbiter(url: str, venue: str, folder: Path, *more: str) -> AsyncIterator[Child]:
     """The process, ready."""
-    child = spawn("arbiter", "arbiter", ["--venues", venue, "--redis", url], folder)
+    child = spawn("arbiter", "arbiter", ["--venues", venue, "--redis", url, *more], folder)
     try:
         await until(lambda: child.ready is not None or child.ended)
         assert not child.ended, child.why()
@@ -248,3 +250,34 @@ def test_identities_do_not_depend_on_the_instance() -> None:
         said.append(keys)
     assert said[0] == said[1]
     assert sum(map(len, said[0].values())) > 500
+
+
+@pytest.mark.timeout(60)
+async def test_an_arbiter_that_was_stopped_reads_what_came_before_it_gives_up_a_hole(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """REPLICA lacks a message; PRIMARY brings it while the arbiter sleeps, for longer than it waits for a hole."""
+    wait = 2.0
+    book = BOOK.replace(".X.", ".KUCOIN.")
+    async with publishing(redis_url) as publisher, Listener(redis_url, "MERGED") as merged:
+
+        async def say(instance: str, *deltas: bytes) -> None:
+            await publisher.publish(of(instance, book), *deltas)
+
+        def given() -> list[int]:
+            return [int(row["sequence"]) for item in merged.items if isinstance(item, Message) for row in item.array()]
+
+        async with arbiter(redis_url, "kucoin", tmp_path, "--wait-ms", f"{wait * 1000:.0f}") as child:
+            for instance in ("PRIMARY", "REPLICA"):
+                await say(instance, BEGUN, *(delta(instance, number) for number in range(101, 111)))
+            await until(lambda: given()[-1:] == [110])
+            await say("REPLICA", delta("REPLICA", 112, F_MAYBE_BAD_BOOK))
+            # Taken, and held for what is missing before it.
+            await until(lambda: child.stats.get("providers", {}).get("KUCOIN", {}).get("messages") == 3)
+            child.process.send_signal(signal.SIGSTOP)
+            await say("PRIMARY", delta("PRIMARY", 111), delta("PRIMARY", 112))
+            await asyncio.sleep(1.5 * wait)
+            child.process.send_signal(signal.SIGCONT)
+            await until(lambda: given()[-1:] == [112])
+        assert given()[-3:] == [110, 111, 112]
+        assert not merged.holes

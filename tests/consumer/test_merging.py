@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tapeline.channels import ChannelName
 from tapeline.consumer import Consumer, MergeOptions, Message, Mode, Reason
 from tapeline.consumer.layout import LAYOUTS
-from tapeline.consumer.merging import both
+from tapeline.consumer.merging import Listening, both
 from tapeline.errors import UsageError
 from tapeline.schemas import Schema
 from tests.consumer.publishing import (
@@ -27,6 +28,7 @@ from tests.consumer.publishing import (
 )
 
 F_LAST, F_MAYBE_BAD_BOOK = 0x80, 0x04
+SECOND = 1_000_000_000
 BEGUN = record(900, action="R", flags=F_SNAPSHOT, sequence=100) + record(900, flags=F_SNAPSHOT | F_LAST, sequence=100)
 
 
@@ -67,6 +69,14 @@ def ids(items: list[Message]) -> list[int]:
     return [int(row["sequence"]) for item in items for row in item.array()]
 
 
+def test_who_sleeps_does_not_take_its_own_sleep_for_the_others_silence() -> None:
+    """Small pauses are time; of a long one only a little is, and the clock never falls."""
+    clock = Listening(5 * SECOND)
+    told = [clock.at(at) for at in (5 * SECOND, 5 * SECOND + 20_000_000, 65 * SECOND, 65 * SECOND + 20_000_000)]
+    assert told[1] - told[0] == told[3] - told[2] == 20_000_000
+    assert told[2] - told[1] == 100_000_000
+
+
 async def test_what_both_bring_is_given_once_and_what_one_lacks_is_filled_in(redis_url: str) -> None:
     """Each instance lacks something else; the channel is MERGED's, and so is the publisher."""
     async with publishing(redis_url) as publisher, merging(redis_url) as consumer:
@@ -77,6 +87,7 @@ async def test_what_both_bring_is_given_once_and_what_one_lacks_is_filled_in(red
         assert ids(given) == [1, 2, 3, 4, 5]
         assert {item.channel.format() for item in given} == {of("MERGED", TRADES)}
         assert {int(row["publisher_id"]) for item in given for row in item.array()} == {60006}
+        assert all(0 <= time.time_ns() - item.received_ns < 60 * SECOND for item in given)
         assert consumer.merging is not None
         assert consumer.merging.merger.counters()["twins"] == 3
 

@@ -26,6 +26,8 @@ _NODE_TIMEOUT_MS = 5_000
 """A busy machine may let a node wait for seconds; one that is taken for dead loses what is between it and the others."""
 _PUBLISH_BUFFER_BYTES = 512 << 20
 """For all venues of a process: a failover takes some ten seconds, in which nothing may be dropped."""
+_WAIT_MS = 1_500
+"""How long MERGED waits for the other instance: on a busy machine a process may not run for a second."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -101,7 +103,7 @@ class Rig:
                 "--redis",
                 redis,
                 "--wait-ms",
-                str(max(250, options.linger_us * 20 // 1000)),
+                str(max(_WAIT_MS, options.linger_us * 20 // 1000)),
             ],
         )
         emulator = self._start("emulator", "emulator", [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from isal.igzip_lib import IsalError
 from tapeline_kernel import Coalescer
 
+from postprocess.ahead import Ahead
 from postprocess.batches import Batch, Integers, of_merged
 from postprocess.raw import Broken
 from tapeline.errors import RefusedError
@@ -24,18 +25,32 @@ _REFUSALS = 20
 
 
 class Objects:
-    """Raw objects by key, decompressed a piece at a time; what is wrong with one is told to `broken`."""
+    """Raw objects by key, decompressed a piece at a time; what is wrong with one is told to `broken`.
 
-    def __init__(self, store: ObjectStore, broken: Broken) -> None:
+    `ahead_bytes`: how much may be read before it is asked for, 0 where nothing is gained by that. Use `close`.
+    """
+
+    def __init__(self, store: ObjectStore, broken: Broken, ahead_bytes: int = 0) -> None:
         self._store = store
+        self._ahead = Ahead(store, ahead_bytes) if ahead_bytes else None
         self.broken = broken
         self.unread: set[str] = set()
         """What the store has and would not give: it may do so another time."""
 
+    def expect(self, objects: Iterable[tuple[str, int]]) -> None:
+        """Keys and bytes of what will be asked for, in about this order."""
+        if self._ahead is not None:
+            self._ahead.expect(objects)
+
+    def close(self) -> None:
+        """Lets go of what nobody will ask for."""
+        if self._ahead is not None:
+            self._ahead.close()
+
     def pieces(self, key: str) -> Iterator[bytes]:
         """As far as it can be read; raises StoreUnavailableError, and StoreRefusedError where it goes on and on."""
         try:
-            data = self._store.get(key)
+            data = self._ahead.get(key) if self._ahead is not None else self._store.get(key)
         except RefusedError as error:
             if not isinstance(error, ObjectMissingError):
                 self.unread.add(key)

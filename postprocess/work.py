@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -27,9 +29,13 @@ from tapeline.errors import TapelineError
 from tapeline.objectstore import ObjectStore, StoreRefusedError, open_store
 from tapeline.offline.lake import Lake
 from tapeline.offline.tables import RAW_PAYLOADS
+from tapeline.partitions import ObjectKey
 from tapeline.spec.encode import encode
 from tapeline.spec.merging import uncounted
 from tapeline.venues import Venue, load
+
+_AHEAD_BYTES = 32 << 20
+"""Of raw objects that are read before they are needed."""
 
 _HELD_BYTES = 16 << 20
 """Of payloads that wait for other channels' to be put beside them: what caches hold is quicker than what memory holds."""
@@ -44,11 +50,12 @@ def run_unit(unit: Unit) -> Report:
         lake = Lake(open_store(unit.lake, unit.s3_endpoint), unit.lake)
         store = open_store(unit.store, unit.s3_endpoint)
         plan = read_plan(lake, unit.date, unit.provider, unit.version)
-        run = _Run(unit, load(unit.provider.lower()), plan, store, lake)
+        with closing(_Run(unit, load(unit.provider.lower()), plan, store, lake)) as run:
+            report = run.look() if unit.step == LOOK else run.report()
         if unit.step == LOOK:
-            return run.look()
+            return report
         report = msgspec.structs.replace(
-            run.report(),
+            report,
             seconds=round(time.perf_counter() - started, 6),
             cpu_seconds=round(time.process_time() - cpu, 6),
             peak_rss_bytes=peak_bytes(),
@@ -57,6 +64,11 @@ def run_unit(unit: Unit) -> Report:
     except (TapelineError, msgspec.DecodeError, MemoryError, OSError) as error:
         return failure(unit, str(error) or type(error).__name__)
     return report
+
+
+def _begins(item: tuple[ObjectKey, str]) -> tuple[int, int]:
+    """Where an object stands in its instance's stream."""
+    return item[0].epoch, item[0].first
 
 
 def report_key(unit: Unit) -> str:
@@ -87,9 +99,14 @@ class _Run:
         self._own: npt.NDArray[np.bool_] = np.ones(len(self._channels), np.bool_)
         """By channel: whether this shard keeps its payloads."""
         self._broken: dict[str, str] = {}
-        self._objects = Objects(store, self._note_broken)
+        far = urlsplit(unit.store).scheme == "s3"
+        self._objects = Objects(store, self._note_broken, min(_AHEAD_BYTES, unit.memory_bytes // 16) if far else 0)
         self._counts: Counter[str] = Counter()
         self._span = day_span(unit.date)
+
+    def close(self) -> None:
+        """Ends what goes on beside it."""
+        self._objects.close()
 
     def look(self) -> Report:
         """Looks which shards some of the channels concern, if that is not known yet."""
@@ -97,8 +114,10 @@ class _Run:
         if looked(self._lake, unit) is None:
             meaning = uncounted(self._venue.meaning) if len(self._instances) > 1 else self._venue.meaning
             kernel = Normalizer(encode(meaning), unit.provider, self._instances[0], "dbn")
-            streams = list(zip(self._channels, self._streams(range(len(self._channels))), strict=True))
-            found = look(kernel, streams[unit.shard :: unit.shards], unit.shards)
+            places = range(unit.shard, len(self._channels), unit.shards)
+            self._objects.expect(self._sized(key for place in places for keys in self._sides(place) for key in keys))
+            streams = zip((self._channels[place] for place in places), self._streams(places), strict=True)
+            found = look(kernel, streams, unit.shards)
             if self._objects.unread:
                 # Whose its channel is cannot be known: a shard might lack it.
                 raise StoreRefusedError(next(iter(self._broken.values())))
@@ -119,7 +138,9 @@ class _Run:
             canonical = self._canonical(texts)
             for step in canonical.begin(before, self._span[0]):
                 self._keep(step, canonical, files)
-            streams = self._streams(self._share())
+            share = self._share()
+            self._objects.expect(self._sized(self._by_time(share)))
+            streams = self._streams(share)
             epochs = np.array(self._epochs(), np.int64)
             merged: list[Stream] = [Sessions(stream, epochs) for stream in streams] if single else list(streams)
             for batch in side_by_side(merged, min(_HELD_BYTES, self._unit.memory_bytes // 8)):
@@ -154,12 +175,23 @@ class _Run:
 
     def _streams(self, places: Iterable[int]) -> list[ChannelStream]:
         specs = (encode(self._venue.session.routing), encode(self._venue.meaning))
-        made = []
-        for number in places:
-            sides = self._found.channels[self._channels[number]]
-            keys = [sides.get(instance, []) for instance in self._instances]
-            made.append(ChannelStream(number, keys, specs, self._objects))
-        return made
+        return [ChannelStream(number, self._sides(number), specs, self._objects) for number in places]
+
+    def _sides(self, number: int) -> list[list[str]]:
+        """A channel's objects by instance, each in order."""
+        sides = self._found.channels[self._channels[number]]
+        return [sides.get(instance, []) for instance in self._instances]
+
+    def _by_time(self, places: Iterable[int]) -> list[str]:
+        """The objects of channels about as they will be needed: an instance's sequences tell its order, shares of them both's."""
+        found: list[tuple[float, str]] = []
+        for keys in zip(*map(self._sides, places), strict=True):
+            names = sorted(((self._found.parsed[key], key) for side in keys for key in side), key=_begins)
+            found += ((number / len(names), key) for number, (_, key) in enumerate(names))
+        return [key for _, key in sorted(found)]
+
+    def _sized(self, keys: Iterable[str]) -> Iterator[tuple[str, int]]:
+        return ((key, self._found.bytes[key]) for key in keys)
 
     def _epochs(self) -> list[int]:
         return sorted({self._found.parsed[key].epoch for key in self._plan.objects})

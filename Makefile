@@ -42,7 +42,7 @@ test: $(STAMP) ## all checks, then all tests
 	@$(MAKE) --no-print-directory unit
 
 unit: $(STAMP)
-	@$(BIN)/pytest -q -n 3
+	@$(BIN)/pytest -q -n 2
 
 lint: $(STAMP) ## formatters, linters, types, import rule, contract
 	$(BIN)/ruff check .

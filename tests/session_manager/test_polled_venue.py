@@ -95,17 +95,25 @@ async def test_refusals_errors_and_caches_cost_no_trade() -> None:
     assert gaps == []
 
 
+def ids(provider: Provider) -> list[int]:
+    """Trades that came."""
+    return sorted({one for page in pages(provider) for one in page})
+
+
+def lacking(came: list[int]) -> list[tuple[int, int]]:
+    """The first and last of those missing between them."""
+    return [(one + 1, other - 1) for one, other in itertools.pairwise(came) if other > one + 1]
+
+
 async def test_a_window_shorter_than_the_burst_is_a_gap_with_its_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The venue keeps too few trades for how seldom it is asked: exactly those it no longer had are named."""
     async with venue() as (provider, _):
         await until(lambda: sum(map(len, pages(provider))) > 20)
         monkeypatch.setattr(kraken_rest, "_KEPT", 3)
-        before = len(pages(provider))
-        await until(lambda: len(pages(provider)) > before + 3)
+        await until(lambda: len(lacking(ids(provider))) > 3)
         await provider.stop()
-        came = sorted({one for page in pages(provider) for one in page})
+        came = ids(provider)
         trades, gaps = heard(provider)
-    missing = [(one + 1, other - 1) for one, other in itertools.pairwise(came) if other > one + 1]
-    assert missing
+    missing = lacking(came)
     assert [(event.from_id, event.to_id) for event in gaps] == missing
     assert len(trades) == len(came)
